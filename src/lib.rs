@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![no_std]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+// L0
+mod group;
+mod secret;
+// L1
+mod kernel;
+pub mod suite;
+// L2
+pub mod label;
+pub mod oprf;
