@@ -40,6 +40,11 @@ impl Element {
         Self(RistrettoPoint::from_uniform_bytes(bytes))
     }
 
+    #[cfg(feature = "client")]
+    pub(crate) fn generator() -> Self {
+        Self(curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT)
+    }
+
     pub(crate) fn generator_product(scalar: &Scalar) -> Self {
         Self(RISTRETTO_BASEPOINT_TABLE * &scalar.0)
     }
@@ -53,10 +58,6 @@ impl Element {
         RistrettoPoint::double_and_compress_batch(halves.iter().map(|half| &half.0))
             .into_iter()
             .map(|compressed| compressed.to_bytes())
-    }
-
-    pub(crate) fn is_identity(&self) -> bool {
-        self.0.is_identity()
     }
 
     pub(crate) fn add(&self, other: &Self) -> Self {
@@ -80,7 +81,17 @@ impl Element {
         ))
     }
 
+    /// `a * A + b * B` in variable time: for public inputs only.
+    #[cfg(feature = "client")]
+    pub(crate) fn pair_product_vartime(a: &Scalar, x: &Self, b: &Scalar, y: &Self) -> Self {
+        Self(RistrettoPoint::vartime_multiscalar_mul(
+            [&a.0, &b.0],
+            [&x.0, &y.0],
+        ))
+    }
+
     /// `a * A + b * G` in variable time: for public inputs only.
+    #[cfg(feature = "client")]
     pub(crate) fn double_product_vartime(a: &Scalar, element: &Self, b: &Scalar) -> Self {
         Self(RistrettoPoint::vartime_double_scalar_mul_basepoint(
             &a.0, &element.0, &b.0,
@@ -160,6 +171,12 @@ impl Scalar {
 
     pub(crate) fn subtract(&self, other: &Self) -> Self {
         Self(self.0 - other.0)
+    }
+}
+
+impl Default for Scalar {
+    fn default() -> Self {
+        Self(DalekScalar::ZERO)
     }
 }
 

@@ -1,35 +1,38 @@
 //! Batch group arithmetic: everything works on slices, from encodings to encodings.
 //!
-//! Layer 1: stands on [`crate::group`] and must not know what an element stands for. A *batch* of
+//! Layer 1: stands on [`crate::group`] and must not know what an element stands for. A batch of
 //! elements stays in the representation of the backend that made it. The portable backend is built on
-//! curve25519-dalek; another backend is one more variant of [`Elements`] and one more file.
+//! curve25519-dalek; another backend is one more variant inside [`Elements`] and one more file.
 //!
 //! | operation | per element |
 //! |---|---|
-//! | [`Elements::decode`] | one inverse square root |
-//! | [`Elements::from_uniform_bytes`] | the one-way map: two inverse square roots |
-//! | [`Elements::multiply_and_encode`] | one product with a shared scalar; one inversion for the whole batch |
-//! | [`Elements::offset_and_encode`] | one fixed-base product, one addition, one inverse square root |
-//! | [`Elements::multiscalar_vartime`] | about 3 microseconds at a thousand elements; public inputs only |
+//! | [`Elements::decode`] | an inverse square root |
+//! | `Elements::from_uniform_bytes` | the one-way map: two inverse square roots |
+//! | [`Elements::multiply_and_encode`] | a product; one inversion for the whole batch |
+//! | `Elements::offset_and_encode` | a fixed-base product, an addition and an inverse square root |
+//! | `generator_products` | a fixed-base product; one inversion for the whole batch |
+//! | [`Elements::multiscalar_vartime`] | a seventh of a product at a thousand elements; public inputs only |
 //!
-//! Products with secrets are constant time. With the feature `parallel` a batch is split over cores
-//! in chunks of [`CHUNK`] elements.
+//! Products with secrets are constant time. With the feature `parallel` a batch is split over cores in
+//! chunks of [`CHUNK`] elements. Nothing allocates per element.
 
 mod portable;
 
 use alloc::vec::Vec;
 
-use crate::group::{Element, Encoding, FixedBase, Scalar};
+#[cfg(feature = "client")]
+use crate::group::FixedBase;
+use crate::group::{Element, Encoding, Scalar};
 
 /// An encoding in the batch isn't canonical, or is the identity. It isn't told which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an element isn't a canonical encoding of a group element other than the identity")]
+#[error("not the canonical encoding of a group element other than the identity")]
 pub struct BadElement;
 
-/// Elements a core takes at a time; small enough to balance two cores, large enough to share an inversion.
-const CHUNK: usize = 256;
+/// Elements a core takes at a time: few enough to balance the cores, enough to share an inversion.
+const CHUNK: usize = 128;
 
-/// A batch of group elements.
+/// A batch of group elements, wiped on drop.
 pub(crate) struct Elements(portable::Elements);
 
 impl Elements {
@@ -48,28 +51,61 @@ impl Elements {
         self.0.len()
     }
 
+    /// Joins two batches, this one's elements first.
+    #[cfg(feature = "client")]
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    #[cfg(feature = "client")]
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.0.truncate(count);
+    }
+
     /// Encodes `scalar * P[i]`.
     pub(crate) fn multiply_and_encode(&self, scalar: &Scalar) -> Vec<Encoding> {
         self.0.multiply_and_encode(scalar)
     }
 
-    /// Encodes `scalars[i] * P[i]`: the multiplicative blinding of RFC 9497.
+    /// `P[i] + scalars[i] * B`, and its encodings.
     #[cfg(feature = "client")]
-    pub(crate) fn multiply_each_and_encode(&self, scalars: &[Scalar]) -> Vec<Encoding> {
-        debug_assert_eq!(scalars.len(), self.len());
-        self.0.multiply_each_and_encode(scalars)
+    pub(crate) fn offset_and_encode(
+        &self,
+        scalars: &[Scalar],
+        base: &FixedBase,
+    ) -> (Self, Vec<Encoding>) {
+        assert_eq!(scalars.len(), self.len(), "one scalar an element");
+        let (elements, encodings) = self.0.offset_and_encode(scalars, base);
+        (Self(elements), encodings)
     }
 
-    /// Encodes `P[i] + scalars[i] * B`.
+    /// `scalars[i] * G`, and its encodings.
     #[cfg(feature = "client")]
-    pub(crate) fn offset_and_encode(&self, scalars: &[Scalar], base: &FixedBase) -> Vec<Encoding> {
-        debug_assert_eq!(scalars.len(), self.len());
-        self.0.offset_and_encode(scalars, base)
+    pub(crate) fn generator_products(scalars: &[Scalar]) -> (Self, Vec<Encoding>) {
+        let (elements, encodings) = portable::Elements::generator_products(scalars);
+        (Self(elements), encodings)
     }
 
     /// `sum(weights[i] * P[i])` in variable time: for public inputs only.
     pub(crate) fn multiscalar_vartime(&self, weights: &[Scalar]) -> Element {
-        debug_assert_eq!(weights.len(), self.len());
+        assert_eq!(weights.len(), self.len(), "one weight an element");
         self.0.multiscalar_vartime(weights)
+    }
+}
+
+/// Fills `output` chunk by chunk, on all cores with the feature `parallel`. `fill` is told where its
+/// chunk begins.
+pub(crate) fn fill_chunks<T: Send>(output: &mut [T], fill: impl Fn(usize, &mut [T]) + Sync) {
+    #[cfg(feature = "parallel")]
+    {
+        use rayon::prelude::*;
+        output
+            .par_chunks_mut(CHUNK)
+            .enumerate()
+            .for_each(|(chunk, slots)| fill(chunk * CHUNK, slots));
+    }
+    #[cfg(not(feature = "parallel"))]
+    for (chunk, slots) in output.chunks_mut(CHUNK).enumerate() {
+        fill(chunk * CHUNK, slots);
     }
 }

@@ -15,3 +15,14 @@ pub mod suite;
 // L2
 pub mod label;
 pub mod oprf;
+// L4
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "server")]
+pub mod server;
+
+/// A random source for tests; each stream is the same on every run.
+#[cfg(test)]
+fn test_rng(stream: u8) -> rand::rngs::StdRng {
+    <rand::rngs::StdRng as rand::SeedableRng>::from_seed([stream; 32])
+}

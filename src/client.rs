@@ -1,0 +1,10 @@
+//! The role that holds identifiers: blinding, verifying, unblinding, matching.
+//!
+//! Layer 4: stands on the wire and the snapshot and must not know the server role. It does no I/O and
+//! reads no clock.
+
+mod blind;
+mod finalize;
+
+pub use blind::{BlindError, ExpectEvaluation, OprfClient};
+pub use finalize::{FinalizeError, rfc_output};

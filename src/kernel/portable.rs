@@ -1,0 +1,151 @@
+//! The portable backend: curve25519-dalek's points in a vector.
+//!
+//! Layer 1, behind [`crate::kernel`]. It is the fallback on every machine and the oracle for any other
+//! backend.
+
+use alloc::{vec, vec::Vec};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use zeroize::Zeroize;
+
+use super::{BadElement, fill_chunks};
+#[cfg(feature = "client")]
+use crate::group::FixedBase;
+use crate::group::{ENCODED_LENGTH, Element, Encoding, Scalar};
+
+pub(super) struct Elements(Vec<Element>);
+
+impl Elements {
+    pub(super) fn decode(encodings: &[Encoding]) -> Result<Self, BadElement> {
+        let mut elements = Self::identities(encodings.len());
+        let bad = AtomicBool::new(false);
+        fill_chunks(&mut elements.0, |start, slots| {
+            for (slot, encoding) in slots.iter_mut().zip(encodings.iter().skip(start)) {
+                match Element::decode(encoding) {
+                    Some(element) => *slot = element,
+                    None => {
+                        bad.store(true, Ordering::Relaxed);
+                        return;
+                    }
+                }
+            }
+        });
+        if bad.into_inner() {
+            return Err(BadElement);
+        }
+        Ok(elements)
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn from_uniform_bytes(uniform: &[[u8; 64]]) -> Self {
+        let mut elements = Self::identities(uniform.len());
+        fill_chunks(&mut elements.0, |start, slots| {
+            for (slot, bytes) in slots.iter_mut().zip(uniform.iter().skip(start)) {
+                *slot = Element::from_uniform_bytes(bytes);
+            }
+        });
+        elements
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn append(&mut self, other: &mut Self) {
+        self.0.append(&mut other.0);
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn truncate(&mut self, count: usize) {
+        self.0.truncate(count);
+    }
+
+    /// Multiplies by half of the scalar: only doubled points can be encoded with a shared inversion.
+    pub(super) fn multiply_and_encode(&self, scalar: &Scalar) -> Vec<Encoding> {
+        let half = scalar.half();
+        let mut encodings = vec![[0; ENCODED_LENGTH]; self.len()];
+        fill_chunks(&mut encodings, |start, slots| {
+            let chunk = self.0.iter().skip(start).take(slots.len());
+            double_and_encode(chunk.map(|element| element.multiply(&half)), slots);
+        });
+        encodings
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn offset_and_encode(
+        &self,
+        scalars: &[Scalar],
+        base: &FixedBase,
+    ) -> (Self, Vec<Encoding>) {
+        let mut sums = Self::identities(self.len());
+        fill_chunks(&mut sums.0, |start, slots| {
+            let terms = self.0.iter().zip(scalars).skip(start);
+            for (slot, (element, scalar)) in slots.iter_mut().zip(terms) {
+                *slot = element.add(&base.multiply(scalar));
+            }
+        });
+        let mut encodings = vec![[0; ENCODED_LENGTH]; self.len()];
+        fill_chunks(&mut encodings, |start, slots| {
+            for (slot, sum) in slots.iter_mut().zip(sums.0.iter().skip(start)) {
+                *slot = sum.encode();
+            }
+        });
+        (sums, encodings)
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn generator_products(scalars: &[Scalar]) -> (Self, Vec<Encoding>) {
+        let mut halves = Self::identities(scalars.len());
+        fill_chunks(&mut halves.0, |start, slots| {
+            for (slot, scalar) in slots.iter_mut().zip(scalars.iter().skip(start)) {
+                *slot = Element::generator_product(&scalar.half());
+            }
+        });
+        let mut encodings = vec![[0; ENCODED_LENGTH]; scalars.len()];
+        fill_chunks(&mut encodings, |start, slots| {
+            let chunk = halves.0.iter().skip(start).take(slots.len());
+            double_and_encode(chunk.copied(), slots);
+        });
+        for element in &mut halves.0 {
+            *element = element.add(element);
+        }
+        (halves, encodings)
+    }
+
+    pub(super) fn multiscalar_vartime(&self, weights: &[Scalar]) -> Element {
+        #[cfg(feature = "parallel")]
+        {
+            use super::CHUNK;
+            use rayon::prelude::*;
+            // Fewer, longer sums are cheaper per element; below this one core is as fast.
+            let length = self.len().div_ceil(rayon::current_num_threads()).max(CHUNK);
+            weights
+                .par_chunks(length)
+                .zip(self.0.par_chunks(length))
+                .map(|(weights, elements)| Element::multiscalar_vartime(weights, elements))
+                .reduce(Element::default, |sum, part| sum.add(&part))
+        }
+        #[cfg(not(feature = "parallel"))]
+        Element::multiscalar_vartime(weights, &self.0)
+    }
+
+    fn identities(count: usize) -> Self {
+        Self(vec![Element::default(); count])
+    }
+}
+
+impl Drop for Elements {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// Encodes the double of each half into its slot.
+fn double_and_encode(halves: impl Iterator<Item = Element>, slots: &mut [Encoding]) {
+    let halves = Elements(halves.collect());
+    let encodings = Element::double_and_encode_batch(&halves.0);
+    for (slot, encoding) in slots.iter_mut().zip(encodings) {
+        *slot = encoding;
+    }
+}

@@ -1,0 +1,26 @@
+//! The messages and proofs of RFC 9497, and what blindbook derives from their result.
+//!
+//! Layer 2: stands on [`crate::suite`] and the batch kernel. It must not know who sends a message, over
+//! what, or what an input stands for; hashing inputs to the group belongs to the client role alone.
+
+mod contact_key;
+mod dleq;
+mod element;
+#[cfg(feature = "server")]
+mod evaluation;
+#[cfg(all(test, feature = "client", feature = "server"))]
+mod vectors;
+
+pub use contact_key::{ContactKey, Epoch, LabelKey, ServiceId, ServiceIdError, Tag};
+pub(crate) use dleq::Statement;
+pub use dleq::{BadProof, PROOF_LENGTH, Proof};
+pub use element::{
+    BatchSizeError, BlindedElements, EvaluatedElements, PublicKey, UnblindedElement,
+};
+#[cfg(feature = "server")]
+pub use evaluation::Evaluation;
+
+pub use crate::{
+    group::{ENCODED_LENGTH, Encoding},
+    kernel::BadElement,
+};
