@@ -101,6 +101,23 @@ impl Label {
         Ok(Self(Zeroizing::new(handle.to_vec())))
     }
 
+    /// Takes the zeros off that filled the handle up to the service's length.
+    ///
+    /// # Errors
+    ///
+    /// Longer than 64 bytes with its zeros.
+    pub fn from_padded(padded: &[u8]) -> Result<Self, LabelError> {
+        if padded.len() > usize::from(LabelLength::MAX) {
+            return Err(LabelError::TooLong);
+        }
+        let length = padded
+            .iter()
+            .rposition(|&byte| byte != 0)
+            .map_or(0, |last| last + 1);
+        let (handle, _) = padded.split_at(length);
+        Ok(Self(Zeroizing::new(handle.to_vec())))
+    }
+
     /// The handle.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -163,12 +180,7 @@ impl Label {
                 &AuthenticationTag::from(*tag),
             )
             .map_err(|_| LabelError::Forged)?;
-        let length = padded
-            .iter()
-            .rposition(|&byte| byte != 0)
-            .map_or(0, |last| last + 1);
-        padded.truncate(length);
-        Ok(Self(padded))
+        Self::from_padded(&padded)
     }
 }
 

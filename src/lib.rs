@@ -15,6 +15,8 @@ pub mod suite;
 // L2
 pub mod label;
 pub mod oprf;
+// L3
+pub mod wire;
 // L4
 #[cfg(feature = "client")]
 pub mod client;

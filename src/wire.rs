@@ -1,0 +1,89 @@
+//! The messages between the two roles, byte by byte.
+//!
+//! Layer 3: stands on [`crate::oprf`] and must not know HTTP, the quota or the store. A decoder refuses
+//! unknown versions and kinds, counts that don't fit the bytes there are (before it allocates), and
+//! trailing bytes. That an encoding is a group element is checked later, by who does the arithmetic.
+//!
+//! Media type: [`MEDIA_TYPE`]. In the presentation language of RFC 8446, section 3 (integers are
+//! big-endian):
+//!
+//! ```text
+//! enum {
+//!     evaluate_request(1), evaluate_response(2),
+//!     enrol_request(3), remove_request(4), members_response(5),
+//!     (255)
+//! } Kind;
+//!
+//! struct {
+//!     uint8 version = 1;
+//!     Kind kind;
+//! } Header;                              /* every message starts with one */
+//!
+//! opaque Element[32];                    /* RFC 9497 SerializeElement */
+//! opaque Scalar[32];                     /* RFC 9497 SerializeScalar */
+//!
+//! struct {                               /* POST /v1/evaluate */
+//!     Header header;
+//!     uint64 epoch;
+//!     uint16 count;                      /* 1..65535 */
+//!     Element blinded[count];
+//! } EvaluateRequest;
+//!
+//! struct {
+//!     Header header;
+//!     uint64 epoch;
+//!     uint16 count;                      /* that of the request */
+//!     Element evaluated[count];
+//!     Scalar c;
+//!     Scalar s;
+//! } EvaluateResponse;
+//!
+//! enum { nobody(0), everyone(1), (255) } Audience;
+//!
+//! struct {                               /* all zero if the audience is nobody */
+//!     uint64 at;                         /* seconds since 1970-01-01T00:00:00Z */
+//!     uint32 text_version;
+//!     uint16 surface;
+//! } Consent;
+//!
+//! struct {
+//!     Element unblinded;                 /* N */
+//!     Audience audience;
+//!     Consent consent;
+//!     opaque label[label_length];        /* filled up with zeros */
+//! } Enrolment;
+//!
+//! struct {                               /* PUT /v1/members */
+//!     Header header;
+//!     uint64 epoch;
+//!     uint8 label_length;                /* 0..64 */
+//!     uint16 count;                      /* 1..65535 */
+//!     Enrolment enrolments[count];
+//! } EnrolRequest;
+//!
+//! struct {                               /* DELETE /v1/members */
+//!     Header header;
+//!     uint64 epoch;
+//!     uint16 count;                      /* 1..65535 */
+//!     Element unblinded[count];
+//! } RemoveRequest;
+//!
+//! struct {
+//!     Header header;
+//!     uint32 changed;                    /* members that are now otherwise than before */
+//!     uint32 unchanged;
+//! } MembersResponse;
+//! ```
+
+mod codec;
+mod member;
+mod message;
+
+pub use codec::{DecodeError, Kind, Message, VERSION};
+pub use member::{Audience, Consent, Enrolment};
+pub use message::{
+    EnrolRequest, EvaluateRequest, EvaluateResponse, MembersResponse, RemoveRequest,
+};
+
+/// The media type of every message.
+pub const MEDIA_TYPE: &str = "application/vnd.blindbook.v1+octets";
