@@ -23,8 +23,5 @@ pub mod client;
 #[cfg(feature = "server")]
 pub mod server;
 
-/// A random source for tests; each stream is the same on every run.
-#[cfg(test)]
-fn test_rng(stream: u8) -> rand::rngs::StdRng {
-    <rand::rngs::StdRng as rand::SeedableRng>::from_seed([stream; 32])
-}
+#[cfg(all(test, feature = "client", feature = "server"))]
+mod tests;

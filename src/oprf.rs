@@ -8,8 +8,6 @@ mod dleq;
 mod element;
 #[cfg(feature = "server")]
 mod evaluation;
-#[cfg(all(test, feature = "client", feature = "server"))]
-mod vectors;
 
 pub use contact_key::{ContactKey, Epoch, LabelKey, ServiceId, ServiceIdError, Tag};
 pub(crate) use dleq::Statement;

@@ -83,7 +83,7 @@ impl Proof {
     }
 
     #[cfg(feature = "server")]
-    pub(super) fn generate_with_nonce(
+    pub(crate) fn generate_with_nonce(
         key: &Scalar,
         statement: &Statement<'_>,
         blinded: &Elements,
@@ -125,7 +125,7 @@ impl Proof {
 
     /// `t2 = s*G + c*K`, which is the nonce times G if the proof is an honest one.
     #[cfg(feature = "client")]
-    pub(super) fn commitment_vartime(&self, public_key: &PublicKey) -> Element {
+    pub(crate) fn commitment_vartime(&self, public_key: &PublicKey) -> Element {
         Element::double_product_vartime(&self.c, &public_key.element, &self.s)
     }
 }

@@ -5,13 +5,13 @@ use alloc::{string::String, vec::Vec};
 
 use serde::Deserialize;
 
-use super::{
-    BlindedElements, EvaluatedElements, Proof, PublicKey, UnblindedElement, dleq::Statement,
-};
+use super::random_source;
 use crate::{
-    client::rfc_output,
+    client::{OprfClient, rfc_output},
     group::{Element, Encoding, Scalar},
     kernel::Elements,
+    oprf::{BlindedElements, Evaluation, Proof, PublicKey, Statement, UnblindedElement},
+    server::EvaluationKey,
     suite::{self, Expander},
 };
 
@@ -157,18 +157,17 @@ fn every_vector_of_the_rfc_holds_at_every_step() {
 #[test]
 fn the_additive_path_gives_the_outputs_of_the_rfc() {
     let suite = voprf();
-    let mut rng = crate::test_rng(1);
+    let mut rng = random_source(1);
     let mut key_bytes = array(&suite.sk_sm);
-    let key = crate::server::EvaluationKey::from_bytes(&mut key_bytes).unwrap();
-    let client = crate::client::OprfClient::new(key.public_key().clone());
+    let key = EvaluationKey::from_bytes(&mut key_bytes).unwrap();
+    let client = OprfClient::new(key.public_key().clone());
     for vector in &suite.vectors {
         let inputs = list(&vector.input);
         let borrowed: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
         let expect = client.blind(&borrowed, 3, &mut rng).unwrap();
         assert_eq!(expect.request().len(), vector.batch + 3);
         let evaluation =
-            super::Evaluation::of(key.scalar(), key.public_key(), expect.request(), &mut rng)
-                .unwrap();
+            Evaluation::of(key.scalar(), key.public_key(), expect.request(), &mut rng).unwrap();
         let unblinded = expect
             .finalize(&evaluation.elements, &evaluation.proof)
             .unwrap();
@@ -183,15 +182,14 @@ fn the_additive_path_gives_the_outputs_of_the_rfc() {
 
 #[test]
 fn additive_and_multiplicative_blinding_agree_on_any_input() {
-    let mut rng = crate::test_rng(2);
-    let key = crate::server::EvaluationKey::random(&mut rng);
-    let client = crate::client::OprfClient::new(key.public_key().clone());
+    let mut rng = random_source(2);
+    let key = EvaluationKey::random(&mut rng);
+    let client = OprfClient::new(key.public_key().clone());
     for length in [0, 1, 16, 127, 128, 255] {
         let input = alloc::vec![0x5a; length];
         let expect = client.blind(&[&input], 0, &mut rng).unwrap();
         let evaluation =
-            super::Evaluation::of(key.scalar(), key.public_key(), expect.request(), &mut rng)
-                .unwrap();
+            Evaluation::of(key.scalar(), key.public_key(), expect.request(), &mut rng).unwrap();
         let additive = expect
             .finalize(&evaluation.elements, &evaluation.proof)
             .unwrap();
@@ -199,9 +197,8 @@ fn additive_and_multiplicative_blinding_agree_on_any_input() {
         let blind = Scalar::random(&mut rng);
         let blinded = BlindedElements::new(alloc::vec![blind_multiplicatively(&input, &blind)]);
         let evaluation =
-            super::Evaluation::of(key.scalar(), key.public_key(), &blinded.unwrap(), &mut rng)
-                .unwrap();
-        let evaluated: &EvaluatedElements = &evaluation.elements;
+            Evaluation::of(key.scalar(), key.public_key(), &blinded.unwrap(), &mut rng).unwrap();
+        let evaluated = &evaluation.elements;
         let multiplicative = unblind_multiplicatively(&evaluated.encodings()[0], &blind);
         assert_eq!(additive[0].expose(), multiplicative.expose());
     }
@@ -211,19 +208,19 @@ fn additive_and_multiplicative_blinding_agree_on_any_input() {
 /// under one nonce anyone computes the key.
 #[test]
 fn a_stuck_random_source_never_repeats_a_nonce() {
-    let mut rng = crate::test_rng(3);
-    let key = crate::server::EvaluationKey::random(&mut rng);
-    let client = crate::client::OprfClient::new(key.public_key().clone());
+    let mut rng = random_source(3);
+    let key = EvaluationKey::random(&mut rng);
+    let client = OprfClient::new(key.public_key().clone());
     let commitments: Vec<Encoding> = [b"a".as_slice(), b"b"]
         .into_iter()
         .map(|input| {
             let expect = client.blind(&[input], 0, &mut rng).unwrap();
             let blinded = expect.request();
-            let evaluation = super::Evaluation::of(
+            let evaluation = Evaluation::of(
                 key.scalar(),
                 key.public_key(),
                 blinded,
-                &mut crate::test_rng(9),
+                &mut random_source(9),
             )
             .unwrap();
             // t2 = s*G + c*K is nonce*G.
