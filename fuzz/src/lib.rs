@@ -1,0 +1,3 @@
+//! What the fuzz targets check, as plain functions: the crate's tests replay the corpora through them.
+
+pub mod wire;
