@@ -22,6 +22,9 @@ pub mod wire;
 pub mod client;
 #[cfg(feature = "server")]
 pub mod server;
+// L6
+#[cfg(feature = "http-client")]
+pub mod http_client;
 
 #[cfg(all(test, feature = "client", feature = "server"))]
 mod tests;
