@@ -97,6 +97,15 @@ impl BlindedElements {
     }
 }
 
+impl<Kind> Clone for Batch<Kind> {
+    fn clone(&self) -> Self {
+        Self {
+            encodings: self.encodings.clone(),
+            kind: PhantomData,
+        }
+    }
+}
+
 impl<Kind> fmt::Debug for Batch<Kind> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Batch({} elements)", self.len())
