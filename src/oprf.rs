@@ -8,6 +8,8 @@ mod dleq;
 mod element;
 #[cfg(feature = "server")]
 mod evaluation;
+#[cfg(feature = "client")]
+mod input;
 
 pub use contact_key::{ContactKey, Epoch, LabelKey, ServiceId, ServiceIdError, Tag};
 pub(crate) use dleq::Statement;
@@ -17,6 +19,10 @@ pub use element::{
 };
 #[cfg(feature = "server")]
 pub use evaluation::Evaluation;
+#[cfg(feature = "client")]
+pub(crate) use input::hash_to_group;
+#[cfg(feature = "client")]
+pub use input::{InputTooLong, digest_inputs};
 
 pub use crate::{
     group::{ENCODED_LENGTH, Encoding},

@@ -4,13 +4,12 @@ use alloc::{sync::Arc, vec::Vec};
 use core::fmt;
 
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use crate::{
     group::{Element, FixedBase, Scalar, random_scalars},
-    kernel::{Elements, fill_chunks},
-    oprf::{BatchSizeError, BlindedElements, PublicKey},
-    suite::{Expander, MAX_INPUT},
+    kernel::Elements,
+    oprf::{BatchSizeError, BlindedElements, InputTooLong, PublicKey, hash_to_group},
+    suite::MAX_BATCH,
 };
 
 /// Inputs that can't be blinded.
@@ -18,8 +17,8 @@ use crate::{
 #[non_exhaustive]
 pub enum BlindError {
     /// A private input is longer than 255 bytes.
-    #[error("a private input has at most {MAX_INPUT} bytes")]
-    InputTooLong,
+    #[error(transparent)]
+    InputTooLong(#[from] InputTooLong),
     /// Inputs and padding together are no batch.
     #[error(transparent)]
     BatchSize(#[from] BatchSizeError),
@@ -81,15 +80,12 @@ impl OprfClient {
         rng: &mut R,
     ) -> Result<ExpectEvaluation, BlindError> {
         let count = inputs.len().saturating_add(padding);
-        if count == 0 || count > crate::suite::MAX_BATCH {
+        if count == 0 || count > MAX_BATCH {
             return Err(BatchSizeError(count).into());
         }
-        if inputs.iter().any(|input| input.len() > MAX_INPUT) {
-            return Err(BlindError::InputTooLong);
-        }
+        let hashed = hash_to_group(inputs)?;
         let blinds = random_scalars(inputs.len(), rng);
-        let (mut elements, mut encodings) =
-            hash_to_group(inputs).offset_and_encode(&blinds, &self.0.generator);
+        let (mut elements, mut encodings) = hashed.offset_and_encode(&blinds, &self.0.generator);
         if padding > 0 {
             let (pads, pad_encodings) = Elements::generator_products(&random_scalars(padding, rng));
             elements.append(pads);
@@ -142,16 +138,4 @@ impl fmt::Debug for ExpectEvaluation {
             .field("elements", &self.request.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Implements `HashToGroup` from RFC 9497, section 4.1, for each input.
-fn hash_to_group(inputs: &[&[u8]]) -> Elements {
-    let expander = Expander::to_group();
-    let mut uniform = Zeroizing::new(alloc::vec![[0; 64]; inputs.len()]);
-    fill_chunks(&mut uniform, |start, slots| {
-        for (slot, input) in slots.iter_mut().zip(inputs.iter().skip(start)) {
-            *slot = expander.expand(&[input]);
-        }
-    });
-    Elements::from_uniform_bytes(&uniform)
 }
