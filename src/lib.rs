@@ -9,6 +9,9 @@ extern crate std;
 // L0
 mod group;
 mod secret;
+mod timestamp;
+pub use timestamp::Timestamp;
+
 // L1
 mod kernel;
 pub mod suite;

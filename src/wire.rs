@@ -40,22 +40,19 @@
 //!
 //! enum { nobody(0), everyone(1), (255) } Audience;
 //!
-//! struct {                               /* all zero if the audience is nobody */
-//!     uint64 at;                         /* seconds since 1970-01-01T00:00:00Z */
-//!     uint32 text_version;
-//!     uint16 surface;
-//! } Consent;
-//!
 //! struct {
 //!     Element unblinded;                 /* N */
 //!     Audience audience;
-//!     Consent consent;
+//!     uint64 consented_at;               /* microseconds since 1970-01-01T00:00:00Z;
+//!                                           zero if the audience is nobody */
 //!     opaque label[label_length];        /* filled up with zeros */
 //! } Enrolment;
 //!
 //! struct {                               /* PUT /v1/members */
 //!     Header header;
 //!     uint64 epoch;
+//!     opaque text_version<0..64>;        /* what was consented to, and where: UTF-8; */
+//!     opaque surface<0..64>;             /* empty if every audience is nobody */
 //!     uint8 label_length;                /* 0..64 */
 //!     uint16 count;                      /* 1..65535 */
 //!     Enrolment enrolments[count];
@@ -80,9 +77,10 @@ mod member;
 mod message;
 
 pub use codec::{DecodeError, Kind, Message, VERSION};
-pub use member::{Audience, Consent, Enrolment};
+pub use member::{Audience, Consent, ConsentError, Enrolment, Setting};
 pub use message::{
-    EnrolRequest, EvaluateRequest, EvaluateResponse, MembersResponse, RemoveRequest,
+    EnrolRequest, EnrolRequestError, EvaluateRequest, EvaluateResponse, MembersResponse,
+    RemoveRequest,
 };
 
 /// The media type of every message.

@@ -11,7 +11,7 @@ use std::{
 /// `label` stands on `oprf` because labels are sealed under contact keys; everything else in a row
 /// doesn't know its neighbours.
 const LAYERS: &[&[&str]] = &[
-    &["group", "secret"],
+    &["group", "secret", "timestamp"],
     &["suite", "kernel"],
     &["oprf"],
     &["label"],

@@ -136,6 +136,19 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    /// A string of at most `longest` bytes behind its length.
+    pub(super) fn text(
+        &mut self,
+        field: &'static str,
+        longest: usize,
+    ) -> Result<&'a str, DecodeError> {
+        let length = usize::from(self.u8()?);
+        if length > longest {
+            return Err(DecodeError::BadField(field));
+        }
+        core::str::from_utf8(self.take(length)?).map_err(|_| DecodeError::BadField(field))
+    }
+
     /// Refuses a count whose items of `stride` bytes, and `after` bytes behind them, aren't all there is.
     pub(super) fn check_count(
         &self,

@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 
 use super::{
     codec::{DecodeError, Kind, Message, Reader, put_count},
-    member::{Audience, Consent, Enrolment},
+    member::{Consent, Enrolment, Setting},
 };
 use crate::{
     label::{Label, LabelLength},
@@ -15,6 +15,7 @@ use crate::{
         Proof, UnblindedElement,
     },
     suite::MAX_BATCH,
+    timestamp::Timestamp,
 };
 
 /// Asks for an evaluation under the key of an epoch.
@@ -80,42 +81,104 @@ impl Message for EvaluateResponse {
 }
 
 /// Puts members into the directory, or changes them. Idempotent.
+///
+/// All consents in one request are to the same text on the same surface: registrars group by them.
 #[derive(Debug)]
 pub struct EnrolRequest {
-    /// The epoch under whose key the members were evaluated.
-    pub epoch: Epoch,
-    /// The service's label length; no label is longer.
-    pub label_length: LabelLength,
-    /// 1 to 65,535 members.
-    pub enrolments: Vec<Enrolment>,
+    epoch: Epoch,
+    label_length: LabelLength,
+    enrolments: Vec<Enrolment>,
+}
+
+/// Enrolments that don't go into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnrolRequestError {
+    /// None, or more than 65,535.
+    #[error(transparent)]
+    BatchSize(#[from] BatchSizeError),
+    /// A label is longer than the labels of the service.
+    #[error("a label is longer than labels of this service can be")]
+    LabelTooLong,
+    /// Two consents are to different texts, or on different surfaces.
+    #[error("the consents of one request are to one text on one surface")]
+    MixedConsents,
 }
 
 /// Bytes of an enrolment before its label.
-const ENROLMENT_PREFIX: usize = ENCODED_LENGTH + 1 + 8 + 4 + 2;
+const ENROLMENT_PREFIX: usize = ENCODED_LENGTH + 1 + 8;
 
 impl EnrolRequest {
     /// Checks and takes enrolments.
     ///
     /// # Errors
     ///
-    /// None, more than 65,535, or a label longer than `label_length`.
+    /// See [`EnrolRequestError`].
     pub fn new(
         epoch: Epoch,
         label_length: LabelLength,
         enrolments: Vec<Enrolment>,
-    ) -> Result<Self, DecodeError> {
+    ) -> Result<Self, EnrolRequestError> {
         check_batch_size(enrolments.len())?;
         let longest = usize::from(label_length.get());
         if enrolments
             .iter()
             .any(|enrolment| enrolment.label.as_bytes().len() > longest)
         {
-            return Err(DecodeError::BadField("label"));
+            return Err(EnrolRequestError::LabelTooLong);
         }
-        Ok(Self {
+        let request = Self {
             epoch,
             label_length,
             enrolments,
+        };
+        let (text_version, surface) = request.consented_to();
+        let same = |consent: &Consent| {
+            consent.text_version() == text_version && consent.surface() == surface
+        };
+        if !request.consents().all(same) {
+            return Err(EnrolRequestError::MixedConsents);
+        }
+        Ok(request)
+    }
+
+    /// The epoch under whose key the members were evaluated.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The service's label length; no label is longer.
+    #[must_use]
+    pub fn label_length(&self) -> LabelLength {
+        self.label_length
+    }
+
+    /// 1 to 65,535 members.
+    #[must_use]
+    pub fn enrolments(&self) -> &[Enrolment] {
+        &self.enrolments
+    }
+
+    /// Takes the members out.
+    #[must_use]
+    pub fn into_enrolments(self) -> Vec<Enrolment> {
+        self.enrolments
+    }
+
+    fn consents(&self) -> impl Iterator<Item = &Consent> {
+        self.enrolments
+            .iter()
+            .filter_map(|enrolment| match &enrolment.setting {
+                Setting::Nobody => None,
+                Setting::Everyone(consent) => Some(consent),
+            })
+    }
+
+    /// The text and surface of the first consent; empty if there is none.
+    fn consented_to(&self) -> (&str, &str) {
+        self.consents().next().map_or(("", ""), |consent| {
+            (consent.text_version(), consent.surface())
         })
     }
 }
@@ -125,25 +188,25 @@ impl Message for EnrolRequest {
 
     fn encode_body(&self, out: &mut Vec<u8>) {
         let label_length = usize::from(self.label_length.get());
+        let (text_version, surface) = self.consented_to();
         // Reserved at once: a vector that grows leaves copies of secrets behind.
-        out.reserve_exact(11 + self.enrolments.len() * (ENROLMENT_PREFIX + label_length));
+        let fixed = 13 + text_version.len() + surface.len();
+        out.reserve_exact(fixed + self.enrolments.len() * (ENROLMENT_PREFIX + label_length));
         out.extend_from_slice(&self.epoch.get().to_be_bytes());
+        for text in [text_version, surface] {
+            out.push(text.len() as u8);
+            out.extend_from_slice(text.as_bytes());
+        }
         out.push(self.label_length.get());
         put_count(self.enrolments.len(), out);
         for enrolment in &self.enrolments {
             out.extend_from_slice(enrolment.unblinded.expose());
-            let (audience, consent) = match enrolment.audience {
-                Audience::Nobody => (0, None),
-                Audience::Everyone(consent) => (1, Some(consent)),
+            let (audience, consented_at) = match &enrolment.setting {
+                Setting::Nobody => (0, 0),
+                Setting::Everyone(consent) => (1, consent.at().as_micros()),
             };
             out.push(audience);
-            out.extend_from_slice(&consent.map_or(0, |consent| consent.at).to_be_bytes());
-            out.extend_from_slice(
-                &consent
-                    .map_or(0, |consent| consent.text_version)
-                    .to_be_bytes(),
-            );
-            out.extend_from_slice(&consent.map_or(0, |consent| consent.surface).to_be_bytes());
+            out.extend_from_slice(&consented_at.to_be_bytes());
             let end = out.len() + label_length;
             out.extend_from_slice(enrolment.label.as_bytes());
             out.resize(end, 0);
@@ -152,53 +215,57 @@ impl Message for EnrolRequest {
 
     fn decode_body(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let epoch = Epoch::new(reader.u64()?);
+        let text_version = reader.text("text_version", Consent::MAX_LENGTH)?;
+        let surface = reader.text("surface", Consent::MAX_LENGTH)?;
         let label_length =
             LabelLength::new(reader.u8()?).map_err(|_| DecodeError::BadField("label_length"))?;
         let count = usize::from(reader.u16()?);
         let stride = ENROLMENT_PREFIX + usize::from(label_length.get());
         reader.check_count(count, stride, 0)?;
         check_batch_size(count)?;
-        let enrolments = (0..count)
-            .map(|_| decode_enrolment(reader, label_length))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
+        let mut enrolments = Vec::with_capacity(count);
+        for _ in 0..count {
+            let unblinded = UnblindedElement::decode(&reader.array()?)?;
+            let setting = decode_setting(reader, text_version, surface)?;
+            let padded = reader.take(usize::from(label_length.get()))?;
+            let label = Label::from_padded(padded).map_err(|_| DecodeError::BadField("label"))?;
+            enrolments.push(Enrolment {
+                unblinded,
+                label,
+                setting,
+            });
+        }
+        let request = Self {
             epoch,
             label_length,
             enrolments,
-        })
+        };
+        // A text that nobody consented to would get lost.
+        if request.consented_to() != (text_version, surface) {
+            return Err(DecodeError::BadField("text_version"));
+        }
+        Ok(request)
     }
 }
 
-fn decode_enrolment(
+fn decode_setting(
     reader: &mut Reader<'_>,
-    label_length: LabelLength,
-) -> Result<Enrolment, DecodeError> {
-    let unblinded = UnblindedElement::decode(&reader.array()?)?;
+    text_version: &str,
+    surface: &str,
+) -> Result<Setting, DecodeError> {
     let audience = reader.u8()?;
-    let consent = Consent {
-        at: reader.u64()?,
-        text_version: reader.u32()?,
-        surface: reader.u16()?,
-    };
-    let none = Consent {
-        at: 0,
-        text_version: 0,
-        surface: 0,
-    };
-    let audience = match audience {
-        0 if consent == none => Audience::Nobody,
-        0 => return Err(DecodeError::BadField("consent")),
-        1 if consent.at != 0 => Audience::Everyone(consent),
-        1 => return Err(DecodeError::BadField("consent")),
-        _ => return Err(DecodeError::BadField("audience")),
-    };
-    let padded = reader.take(usize::from(label_length.get()))?;
-    let label = Label::from_padded(padded).map_err(|_| DecodeError::BadField("label"))?;
-    Ok(Enrolment {
-        unblinded,
-        audience,
-        label,
-    })
+    let consented_at = reader.u64()?;
+    match (audience, consented_at) {
+        (0, 0) => Ok(Setting::Nobody),
+        (0, _) | (1, 0) => Err(DecodeError::BadField("consented_at")),
+        (1, micros) if micros <= Timestamp::MAX.as_micros() => {
+            Consent::new(Timestamp::from_micros(micros), text_version, surface)
+                .map(Setting::Everyone)
+                .map_err(|_| DecodeError::BadField("text_version"))
+        }
+        (1, _) => Err(DecodeError::BadField("consented_at")),
+        _ => Err(DecodeError::BadField("audience")),
+    }
 }
 
 /// Takes members out of the directory. Idempotent.
