@@ -4,7 +4,13 @@
 //! reads no clock.
 
 mod blind;
+#[cfg(feature = "contacts")]
+pub mod contacts;
 mod finalize;
+mod identifier;
 
 pub use blind::{BlindError, ExpectEvaluation, OprfClient};
 pub use finalize::{FinalizeError, rfc_output};
+pub use identifier::{
+    Identifier, IdentifierError, IdentifierKind, MAX_INPUT_LENGTH, NormalisationProfile,
+};

@@ -161,6 +161,7 @@ impl Scalar {
         Self(self.0.div_by_2())
     }
 
+    #[cfg(test)]
     pub(crate) fn invert(&self) -> Self {
         Self(self.0.invert())
     }

@@ -25,6 +25,9 @@ pub mod wire;
 pub mod client;
 #[cfg(feature = "server")]
 pub mod server;
+// L5
+#[cfg(all(feature = "server", feature = "std"))]
+pub mod store;
 // L6
 #[cfg(feature = "http-client")]
 pub mod http_client;

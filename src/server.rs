@@ -3,6 +3,15 @@
 //! Layer 4: stands on the wire and the snapshot and must not know the client role. There is no type for
 //! an identifier here, and no way from arbitrary bytes to a group element but strict decoding.
 
+pub mod directory;
+mod evaluate;
 mod key;
+pub mod policy;
+pub mod quota;
 
+#[cfg(feature = "client")]
+pub use evaluate::DirectError;
+pub use evaluate::{EvaluateError, Evaluator};
 pub use key::{BadKey, EvaluationKey};
+
+pub use crate::timestamp::Timestamp;

@@ -1,0 +1,15 @@
+//! What must not compile. The expected messages are those of the compiler that CI uses.
+
+/// With both roles: permits, states and secrets.
+#[cfg(all(feature = "client", feature = "server", feature = "std"))]
+#[test]
+fn misuse_does_not_compile() {
+    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+}
+
+/// The server role alone has no word for an identifier.
+#[cfg(all(feature = "server", not(feature = "client")))]
+#[test]
+fn the_server_cannot_name_an_identifier() {
+    trybuild::TestCases::new().compile_fail("tests/ui_server/*.rs");
+}

@@ -1,0 +1,19 @@
+//! A secret isn't copied.
+
+use blindbook::{
+    client::{ExpectEvaluation, Identifier},
+    oprf::{ContactKey, LabelKey, UnblindedElement},
+    server::{EvaluationKey, quota::Permit},
+};
+
+fn copies<T: Clone>() {}
+
+fn main() {
+    copies::<EvaluationKey>();
+    copies::<UnblindedElement>();
+    copies::<ContactKey>();
+    copies::<LabelKey>();
+    copies::<Identifier>();
+    copies::<ExpectEvaluation>();
+    copies::<Permit>();
+}
