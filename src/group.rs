@@ -3,11 +3,14 @@
 //! Layer 0, and the only file that names `curve25519-dalek`. It knows nothing of the protocol; what
 //! works on whole batches is in [`crate::kernel`].
 
+#[cfg(feature = "client")]
 use alloc::vec::Vec;
 
+#[cfg(feature = "client")]
+use curve25519_dalek::ristretto::RistrettoBasepointTable;
 use curve25519_dalek::{
     constants::RISTRETTO_BASEPOINT_TABLE,
-    ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint},
+    ristretto::{CompressedRistretto, RistrettoPoint},
     scalar::Scalar as DalekScalar,
     traits::{Identity, IsIdentity, VartimeMultiscalarMul},
 };
@@ -53,6 +56,7 @@ impl Element {
         self.0.compress().to_bytes()
     }
 
+    #[cfg(any(feature = "client", feature = "server"))]
     /// Encodes the doubles of `halves`: dalek shares one inversion between all of them.
     pub(crate) fn double_and_encode_batch(halves: &[Self]) -> impl Iterator<Item = Encoding> {
         RistrettoPoint::double_and_compress_batch(halves.iter().map(|half| &half.0))
@@ -60,14 +64,17 @@ impl Element {
             .map(|compressed| compressed.to_bytes())
     }
 
+    #[cfg(any(feature = "client", feature = "parallel"))]
     pub(crate) fn add(&self, other: &Self) -> Self {
         Self(self.0 + other.0)
     }
 
+    #[cfg(feature = "client")]
     pub(crate) fn negate(&self) -> Self {
         Self(-self.0)
     }
 
+    #[cfg(feature = "server")]
     /// The variable-base product, in constant time.
     pub(crate) fn multiply(&self, scalar: &Scalar) -> Self {
         Self(self.0 * scalar.0)
@@ -111,9 +118,11 @@ impl Zeroize for Element {
     }
 }
 
+#[cfg(feature = "client")]
 /// A multiplication table for one base; products with it are constant time.
 pub(crate) struct FixedBase(RistrettoBasepointTable);
 
+#[cfg(feature = "client")]
 impl FixedBase {
     /// Costs about as much as three variable-base products, and 30 KiB.
     pub(crate) fn new(base: &Element) -> Self {
@@ -157,6 +166,7 @@ impl Scalar {
         self.0 == DalekScalar::ZERO
     }
 
+    #[cfg(any(feature = "client", feature = "server"))]
     pub(crate) fn half(&self) -> Self {
         Self(self.0.div_by_2())
     }
@@ -166,10 +176,12 @@ impl Scalar {
         Self(self.0.invert())
     }
 
+    #[cfg(feature = "server")]
     pub(crate) fn multiply(&self, other: &Self) -> Self {
         Self(self.0 * other.0)
     }
 
+    #[cfg(feature = "server")]
     pub(crate) fn subtract(&self, other: &Self) -> Self {
         Self(self.0 - other.0)
     }
@@ -187,6 +199,7 @@ impl Drop for Scalar {
     }
 }
 
+#[cfg(feature = "client")]
 /// `count` fresh scalars, each uniform and nonzero.
 pub(crate) fn random_scalars<R: CryptoRng + ?Sized>(count: usize, rng: &mut R) -> Vec<Scalar> {
     (0..count).map(|_| Scalar::random(rng)).collect()

@@ -62,6 +62,7 @@ impl Elements {
         self.0.truncate(count);
     }
 
+    #[cfg(feature = "server")]
     /// Encodes `scalar * P[i]`.
     pub(crate) fn multiply_and_encode(&self, scalar: &Scalar) -> Vec<Encoding> {
         self.0.multiply_and_encode(scalar)

@@ -10,6 +10,7 @@ extern crate std;
 mod group;
 mod secret;
 mod timestamp;
+pub use secret::SecretBytes;
 pub use timestamp::Timestamp;
 
 // L1

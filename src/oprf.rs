@@ -12,6 +12,7 @@ mod evaluation;
 mod input;
 
 pub use contact_key::{ContactKey, Epoch, LabelKey, ServiceId, ServiceIdError, Tag};
+#[cfg(feature = "client")]
 pub(crate) use dleq::Statement;
 pub use dleq::{BadProof, PROOF_LENGTH, Proof};
 pub use element::{

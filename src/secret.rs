@@ -7,7 +7,7 @@ use core::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Thirty-two secret bytes: redacted, wiped on drop, never cloned.
+/// `N` secret bytes: redacted, wiped on drop, never cloned.
 ///
 /// Comparison is constant time and has to be asked for ([`ConstantTimeEq`]); there is no `PartialEq`.
 #[must_use]

@@ -30,6 +30,7 @@ macro_rules! with_context {
 #[cfg(feature = "client")]
 const HASH_TO_GROUP_DST: &[u8] = with_context!("HashToGroup-");
 const HASH_TO_SCALAR_DST: &[u8] = with_context!("HashToScalar-");
+#[cfg(feature = "server")]
 const DERIVE_KEY_PAIR_DST: &[u8] = with_context!("DeriveKeyPair");
 pub(crate) const SEED_DST: &[u8] = with_context!("Seed-");
 
@@ -96,6 +97,7 @@ impl Expander {
 #[error("no key can be derived from this seed and info")]
 pub struct DeriveKeyError;
 
+#[cfg(feature = "server")]
 /// Implements `DeriveKeyPair` from RFC 9497, section 3.2.1; the public key is the caller's to compute.
 pub(crate) fn derive_key(seed: &[u8; 32], info: &[u8]) -> Result<Scalar, DeriveKeyError> {
     let length = u16::try_from(info.len()).map_err(|_| DeriveKeyError)?;

@@ -61,6 +61,7 @@ impl Elements {
         self.0.truncate(count);
     }
 
+    #[cfg(feature = "server")]
     /// Multiplies by half of the scalar: only doubled points can be encoded with a shared inversion.
     pub(super) fn multiply_and_encode(&self, scalar: &Scalar) -> Vec<Encoding> {
         let half = scalar.half();

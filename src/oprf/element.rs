@@ -71,6 +71,7 @@ impl<Kind> Batch<Kind> {
         self.encodings.len()
     }
 
+    #[cfg(feature = "server")]
     /// A batch as large as `other`, which has been checked.
     pub(crate) fn from_same_size<Other>(encodings: Vec<Encoding>, other: &Batch<Other>) -> Self {
         debug_assert_eq!(encodings.len(), other.len());
@@ -155,6 +156,7 @@ impl UnblindedElement {
 #[derive(Clone)]
 pub struct PublicKey {
     encoding: Encoding,
+    #[cfg(feature = "client")]
     pub(crate) element: Element,
 }
 
@@ -165,10 +167,11 @@ impl PublicKey {
     ///
     /// Not canonical, or the identity.
     pub fn decode(encoding: &Encoding) -> Result<Self, BadElement> {
-        let element = Element::decode(encoding).ok_or(BadElement)?;
+        let _element = Element::decode(encoding).ok_or(BadElement)?;
         Ok(Self {
             encoding: *encoding,
-            element,
+            #[cfg(feature = "client")]
+            element: _element,
         })
     }
 
@@ -176,6 +179,7 @@ impl PublicKey {
     pub(crate) fn from_element(element: Element) -> Self {
         Self {
             encoding: element.encode(),
+            #[cfg(feature = "client")]
             element,
         }
     }

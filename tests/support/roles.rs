@@ -1,7 +1,11 @@
 //! Both roles with as little around them as possible.
 
 #![allow(unreachable_pub, reason = "shared by several tests")]
-#![allow(missing_debug_implementations, dead_code, reason = "shared by several tests")]
+#![allow(
+    missing_debug_implementations,
+    dead_code,
+    reason = "shared by several tests"
+)]
 
 use std::{
     future::Future,

@@ -192,10 +192,10 @@ impl Columns {
             .filter_map(|(at, cell)| {
                 let kind = match self {
                     Self::ByContent => kind_of_cell(cell)?,
-                    Self::Header(columns) => match columns.get(at)? {
+                    Self::Header(columns) => match *columns.get(at)? {
                         // A column of numbers may hold addresses too.
-                        &Column::Field(_) if cell.contains('@') => FieldKind::Email,
-                        &Column::Field(kind) => kind,
+                        Column::Field(_) if cell.contains('@') => FieldKind::Email,
+                        Column::Field(kind) => kind,
                         _ => return None,
                     },
                 };
@@ -329,7 +329,7 @@ pub(super) fn split(record: &str, delimiter: u8) -> StringRecord {
 
 #[cfg(test)]
 mod tests {
-    use std::{format, vec};
+    use std::format;
 
     use super::*;
 

@@ -98,7 +98,6 @@ impl ContactSet {
     }
 
     /// Each identifier once, in the order of first appearance: the same import gives the same order.
-    #[must_use]
     pub fn identifiers(&self) -> &[Identifier] {
         &self.identifiers
     }
@@ -319,7 +318,7 @@ fn display_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{format, vec};
+    use std::vec;
 
     use super::*;
 
