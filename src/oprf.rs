@@ -16,7 +16,8 @@ pub use contact_key::{ContactKey, Epoch, LabelKey, ServiceId, ServiceIdError, Ta
 pub(crate) use dleq::Statement;
 pub use dleq::{BadProof, PROOF_LENGTH, Proof};
 pub use element::{
-    BatchSizeError, BlindedElements, EvaluatedElements, PublicKey, UnblindedElement,
+    Batch, BatchSizeError, Blinded, BlindedElements, Evaluated, EvaluatedElements, PublicKey,
+    UnblindedElement,
 };
 #[cfg(feature = "server")]
 pub use evaluation::Evaluation;

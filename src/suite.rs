@@ -1,6 +1,6 @@
 //! OPRF(ristretto255, SHA-512), mode VOPRF: the constants and hash functions of the suite.
 //!
-//! Layer 1: stands on [`crate::group`] and must not know messages or keys' owners. Implements
+//! Layer 1: stands on `group` and must not know messages or keys' owners. Implements
 //! RFC 9497, section 4.1 on `expand_message_xmd` from RFC 9380, section 5.3.1.
 
 use sha2::{Digest, Sha512};
