@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "client", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "client"),
+    doc = "Private contact discovery: the server role alone."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 
