@@ -8,9 +8,15 @@ mod blind;
 pub mod contacts;
 mod finalize;
 mod identifier;
+mod matching;
+mod padding;
+mod sync;
 
 pub use blind::{BlindError, ExpectEvaluation, OprfClient};
 pub use finalize::{FinalizeError, rfc_output};
 pub use identifier::{
     Identifier, IdentifierError, IdentifierKind, MAX_INPUT_LENGTH, NormalisationProfile,
 };
+pub use matching::Match;
+pub use padding::PADDING_CLASSES;
+pub use sync::{ExpectAnswer, Followed, StateError, SyncError, SyncState};

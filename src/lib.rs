@@ -24,6 +24,7 @@ pub mod suite;
 pub mod label;
 pub mod oprf;
 // L3
+pub mod snapshot;
 pub mod wire;
 // L4
 #[cfg(feature = "client")]
