@@ -35,6 +35,8 @@ pub mod server;
 #[cfg(all(feature = "server", feature = "std"))]
 pub mod store;
 // L6
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "http-client")]
 pub mod http_client;
 

@@ -7,6 +7,7 @@ pub mod directory;
 mod evaluate;
 mod key;
 pub mod policy;
+pub mod publish;
 pub mod quota;
 
 #[cfg(feature = "client")]

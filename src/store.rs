@@ -1,8 +1,148 @@
-//! Where charges are kept.
+//! Where charges, members and manifests are kept.
 //!
 //! Layer 5: stands on the server role's types and must not know HTTP. Each operation is one round trip and
-//! one atomic step, so that a remote store fits behind the same traits.
+//! one atomic step, durable when it is answered, so that a remote store fits behind the same traits.
+//!
+//! | | durable | for |
+//! |---|---|---|
+//! | [`MemoryStore`] | no | tests, examples |
+//! | `RedbStore` (feature `store`) | yes | one machine |
 
 mod memory;
+mod publisher;
+#[cfg(feature = "store")]
+mod redb;
+mod segments;
 
-pub use memory::{MemoryStore, Poisoned};
+use std::{future::Future, string::String, vec::Vec};
+
+pub use memory::MemoryStore;
+pub use publisher::{Publication, PublishError, Publisher};
+#[cfg(feature = "store")]
+pub use redb::RedbStore;
+pub use segments::SegmentFolder;
+
+use crate::{
+    label::Label,
+    oprf::{Encoding, Epoch, UnblindedElement},
+    server::{
+        directory::{BatchOutcome, MemberBatch},
+        quota::QuotaStore,
+    },
+    timestamp::Timestamp,
+};
+
+/// A step that a store didn't take, or can't say whether it took.
+///
+/// Whoever asked evaluates nothing and answers nothing but that it can't.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process has the store open.
+    #[error("another process has the store open")]
+    Locked,
+    /// The file isn't a store, or not any more.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The file was written by another version.
+    #[error("the store has format version {0}, which isn't known here")]
+    Version(u64),
+    /// The disk doesn't do what it is told.
+    #[error("the store's disk failed: {0}")]
+    Io(String),
+    /// More is waiting than can be done soon. Nothing was begun.
+    #[error("the store has too much to do")]
+    Overloaded,
+    /// An earlier step broke off. The process has to be started anew.
+    #[error("the store is closed after an earlier failure")]
+    Closed,
+}
+
+/// A member who can be found, for publishing.
+#[derive(Debug)]
+pub struct Findable {
+    /// Which identifier.
+    pub unblinded: UnblindedElement,
+    /// The handle that a match yields.
+    pub label: Label,
+}
+
+/// The newest manifest of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Everything that a service keeps.
+///
+/// Quota rows come with [`QuotaStore`]. Time comes in; a store reads no clock.
+pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
+    /// Makes a batch of changes to the directory, all or none, by
+    /// [`directory::change`](crate::server::directory::change()).
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn change_members(
+        &self,
+        batch: MemberBatch,
+    ) -> impl Future<Output = Result<BatchOutcome, StoreError>> + Send;
+
+    /// Up to `limit` members of an epoch who can be found, ascending by unblinded element, those after
+    /// `after`. Fewer than `limit` means that there are no more.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn findable(
+        &self,
+        epoch: Epoch,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Findable>, StoreError>> + Send;
+
+    /// Forgets up to `limit` things about members that have been kept long enough; returns how many
+    /// members were looked at. See [`Member::forget`](crate::server::directory::Member::forget).
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn forget(
+        &self,
+        at: Timestamp,
+        limit: usize,
+    ) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// How many elements the key of an epoch has evaluated, by the debits that are durable.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn key_evaluations(&self, epoch: Epoch)
+    -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// The newest manifest.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn latest_manifest(
+        &self,
+    ) -> impl Future<Output = Result<Option<StoredManifest>, StoreError>> + Send;
+
+    /// Appends a manifest to the chain; `false`, and nothing is changed, if its sequence isn't the next one.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn append_manifest(
+        &self,
+        manifest: StoredManifest,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// How long a charged request is remembered, in microseconds.
+const REPLAY_MEMORY: u64 = 86_400_000_000;

@@ -111,6 +111,18 @@ fn what_is_no_set_is_refused() {
     assert_eq!(builder.len(), 1);
     builder.add(Tag::new(1), &sealed(2)).unwrap();
     assert_eq!(builder.build().unwrap_err(), BuildError::DuplicateTag);
+
+    // Whoever has to publish keeps one of the two, and the same one in any order.
+    let kept = |labels: [u64; 2]| {
+        let mut builder = SegmentBuilder::new(service().hash(), Epoch::new(7), LABELS);
+        for label in labels {
+            builder.add(Tag::new(1), &sealed(label)).unwrap();
+        }
+        assert_eq!(builder.drop_duplicates(), 1);
+        builder.add(Tag::new(3), &sealed(3)).unwrap();
+        builder.build().unwrap()
+    };
+    assert_eq!(kept([1, 2]), kept([2, 1]));
 }
 
 #[test]

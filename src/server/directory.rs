@@ -7,8 +7,12 @@
 //! A decision not to be found outranks every consent given before it. So a request that is repeated, delayed or
 //! replayed from a file brings nobody back.
 
+mod batch;
+
 use alloc::vec::Vec;
 use core::{fmt, time::Duration};
+
+pub use batch::{BatchOutcome, MemberBatch, MemberRows, change};
 
 pub use crate::wire::{Audience, Consent, ConsentError, Enrolment, Setting};
 use crate::{label::Label, timestamp::Timestamp};
@@ -40,7 +44,7 @@ pub struct Interval {
 }
 
 /// What the directory knows of one identifier in one epoch. The identifier's `N` is the key it is kept under.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     label: Option<Label>,
     intervals: Vec<Interval>,

@@ -25,6 +25,8 @@ const LONGEST_REFILL: u64 = 36_500;
 /// A plain value: [`Quota::new`](super::quota::Quota::new) refuses one that contradicts itself. Printed with
 /// `{}` it says in plain words what it buys.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "http", derive(serde::Deserialize))]
+#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
 pub struct Policy {
     /// What an account may discover.
     pub account: AccountLimits,
@@ -40,6 +42,8 @@ pub struct Policy {
 
 /// What one account may discover. Starts full.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(serde::Deserialize))]
+#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
 pub struct AccountLimits {
     /// Elements that the bucket of a new account holds: 1,024.
     pub initial_capacity: u32,
@@ -59,6 +63,8 @@ pub struct AccountLimits {
 
 /// What one registrar may evaluate to enrol. Starts full.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(serde::Deserialize))]
+#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
 pub struct RegistrarLimits {
     /// Elements that the bucket holds: 1,000,000.
     pub capacity: u32,
@@ -74,6 +80,8 @@ pub struct RegistrarLimits {
 
 /// How many elements one key may evaluate in its life (RFC 9497, section 7.2.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(serde::Deserialize))]
+#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
 pub struct KeyBudget {
     /// Time to rotate: 2^36.
     pub warn: u64,
@@ -83,6 +91,8 @@ pub struct KeyBudget {
 
 /// What becomes of the same bytes from the same account.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(serde::Deserialize))]
+#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
 pub struct ReplayLimits {
     /// Hours in which they are answered again and not charged again: 24, which is the most.
     pub hours: u32,
@@ -93,6 +103,8 @@ pub struct ReplayLimits {
 /// Within these limits a clock that goes back counts as one that stands still, and one that jumps ahead fills
 /// each bucket once at most. Beyond them everything is refused and nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(serde::Deserialize))]
+#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
 pub struct ClockLimits {
     /// Seconds that it may go back: 300.
     pub back_seconds: u32,

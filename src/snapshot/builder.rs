@@ -62,9 +62,22 @@ impl SegmentBuilder {
         if sealed_label.len() != self.stride {
             return Err(BuildError::LabelLength);
         }
-        self.tags.push((tag, self.tags.len()));
+        self.tags.push((tag, self.labels.len() / self.stride));
         self.labels.extend_from_slice(sealed_label);
         Ok(())
+    }
+
+    /// Keeps one member of each tag, the one with the least sealed label; returns how many were dropped.
+    ///
+    /// Two tags of 64 bits can be the same by chance: see [`BuildError::DuplicateTag`].
+    pub fn drop_duplicates(&mut self) -> usize {
+        let before = self.tags.len();
+        let (labels, stride) = (&self.labels, self.stride);
+        let label = |index: usize| labels.get(index * stride..(index + 1) * stride);
+        self.tags
+            .sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| label(a.1).cmp(&label(b.1))));
+        self.tags.dedup_by_key(|(tag, _)| *tag);
+        before - self.tags.len()
     }
 
     /// How many tags there are.

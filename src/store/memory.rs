@@ -2,29 +2,28 @@
 
 use std::{
     boxed::Box,
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    convert::Infallible,
     fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Mutex, MutexGuard, PoisonError},
+    vec::Vec,
 };
 
+use super::{Findable, REPLAY_MEMORY, Store, StoreError, StoredManifest};
 use crate::{
-    oprf::Epoch,
-    server::quota::{Bucket, ChargeOutcome, ChargeRows, Debit, QuotaStore, ReplayKey, charge},
+    oprf::{Encoding, Epoch, UnblindedElement},
+    server::{
+        directory::{Audience, BatchOutcome, Member, MemberBatch, MemberRows, change},
+        quota::{Bucket, ChargeOutcome, ChargeRows, Debit, QuotaStore, ReplayKey, charge},
+    },
     timestamp::Timestamp,
 };
 
-/// How long a charged request is remembered.
-const REPLAY_MEMORY: Duration = Duration::from_secs(86_400);
-
-/// Charges in memory. **Not durable**: a restart gives every account its quota back.
+/// Everything in memory. **Not durable**: a restart gives every account its quota back.
 #[derive(Default)]
 pub struct MemoryStore(Mutex<Rows>);
 
-/// A charge panicked earlier, so the rows may be half written. Nothing is charged any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an earlier charge broke off half way")]
-pub struct Poisoned;
+type MemberKey = (u64, Encoding);
 
 #[derive(Default)]
 struct Rows {
@@ -34,6 +33,9 @@ struct Rows {
     /// The keys of `charged`, oldest first.
     order: VecDeque<(Timestamp, Box<[u8]>)>,
     evaluations: HashMap<u64, u64>,
+    members: BTreeMap<MemberKey, Member>,
+    forget_at: BTreeSet<(Timestamp, MemberKey)>,
+    manifests: Vec<StoredManifest>,
 }
 
 impl MemoryStore {
@@ -42,22 +44,91 @@ impl MemoryStore {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// After a panic in a step the rows may be half written, so nothing is done any more.
+    fn rows(&self) -> Result<MutexGuard<'_, Rows>, StoreError> {
+        self.0
+            .lock()
+            .map_err(|_: PoisonError<_>| StoreError::Closed)
+    }
+}
+
+fn never<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
 }
 
 impl QuotaStore for MemoryStore {
-    type Error = Poisoned;
+    type Error = StoreError;
 
-    async fn charge(&self, debit: Debit) -> Result<ChargeOutcome, Poisoned> {
-        let mut rows = self.0.lock().map_err(|_: PoisonError<_>| Poisoned)?;
-        match charge(&mut *rows, &debit) {
-            Ok(outcome) => Ok(outcome),
-            Err(never) => match never {},
+    async fn charge(&self, debit: Debit) -> Result<ChargeOutcome, StoreError> {
+        Ok(never(charge(&mut *self.rows()?, &debit)))
+    }
+}
+
+impl Store for MemoryStore {
+    async fn change_members(&self, batch: MemberBatch) -> Result<BatchOutcome, StoreError> {
+        Ok(never(change(&mut *self.rows()?, batch)))
+    }
+
+    async fn findable(
+        &self,
+        epoch: Epoch,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> Result<Vec<Findable>, StoreError> {
+        let rows = self.rows()?;
+        let all = rows.members.range((epoch.get(), Encoding::default())..);
+        Ok(all
+            .take_while(|((number, _), _)| *number == epoch.get())
+            .filter(|((_, unblinded), _)| after.is_none_or(|after| *unblinded > after))
+            .filter(|(_, member)| member.audience() == Audience::Everyone)
+            .filter_map(|((_, unblinded), member)| {
+                Some(Findable {
+                    unblinded: UnblindedElement::decode(unblinded).ok()?,
+                    label: member.label()?.clone(),
+                })
+            })
+            .take(limit)
+            .collect())
+    }
+
+    async fn forget(&self, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut rows = self.rows()?;
+        let due = rows.forget_at.iter().take_while(|(due, _)| *due <= at);
+        let due: Vec<MemberKey> = due.take(limit).map(|(_, key)| *key).collect();
+        for (epoch, unblinded) in &due {
+            let epoch = Epoch::new(*epoch);
+            let before = never(rows.member(epoch, unblinded));
+            let after = before.clone().and_then(|member| member.forget(at));
+            never(rows.set_member(epoch, unblinded, before.as_ref(), after.as_ref()));
         }
+        Ok(due.len())
+    }
+
+    async fn key_evaluations(&self, epoch: Epoch) -> Result<u64, StoreError> {
+        Ok(never(self.rows()?.evaluations(epoch)))
+    }
+
+    async fn latest_manifest(&self) -> Result<Option<StoredManifest>, StoreError> {
+        Ok(self.rows()?.manifests.last().cloned())
+    }
+
+    async fn append_manifest(&self, manifest: StoredManifest) -> Result<bool, StoreError> {
+        let mut rows = self.rows()?;
+        let next = rows.manifests.last().map_or(1, |last| last.sequence + 1);
+        if manifest.sequence != next {
+            return Ok(false);
+        }
+        rows.manifests.push(manifest);
+        Ok(true)
     }
 }
 
 impl ChargeRows for Rows {
-    type Error = core::convert::Infallible;
+    type Error = Infallible;
 
     fn latest(&mut self) -> Result<Option<Timestamp>, Self::Error> {
         Ok(self.latest)
@@ -73,7 +144,7 @@ impl ChargeRows for Rows {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Self::Error> {
         let then = self.charged.get(request.as_bytes().as_slice()).copied();
-        Ok(then.filter(|then| now.saturating_since(*then) < REPLAY_MEMORY))
+        Ok(then.filter(|then| !is_old(*then, now)))
     }
 
     fn evaluations(&mut self, epoch: Epoch) -> Result<u64, Self::Error> {
@@ -92,7 +163,7 @@ impl ChargeRows for Rows {
 
     fn set_charged(&mut self, request: &ReplayKey, now: Timestamp) -> Result<(), Self::Error> {
         while let Some((then, key)) = self.order.front()
-            && now.saturating_since(*then) >= REPLAY_MEMORY
+            && is_old(*then, now)
         {
             if self.charged.get(key) == Some(then) {
                 self.charged.remove(key);
@@ -109,6 +180,45 @@ impl ChargeRows for Rows {
         self.evaluations.insert(epoch.get(), evaluations);
         Ok(())
     }
+}
+
+impl MemberRows for Rows {
+    type Error = Infallible;
+
+    fn member(
+        &mut self,
+        epoch: Epoch,
+        unblinded: &Encoding,
+    ) -> Result<Option<Member>, Self::Error> {
+        Ok(self.members.get(&(epoch.get(), *unblinded)).cloned())
+    }
+
+    fn set_member(
+        &mut self,
+        epoch: Epoch,
+        unblinded: &Encoding,
+        before: Option<&Member>,
+        after: Option<&Member>,
+    ) -> Result<(), Self::Error> {
+        let key = (epoch.get(), *unblinded);
+        if let Some(at) = before.and_then(Member::forget_at) {
+            self.forget_at.remove(&(at, key));
+        }
+        match after {
+            None => {
+                self.members.remove(&key);
+            }
+            Some(after) => {
+                self.forget_at.extend(after.forget_at().map(|at| (at, key)));
+                self.members.insert(key, after.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_old(then: Timestamp, now: Timestamp) -> bool {
+    now.as_micros().saturating_sub(then.as_micros()) >= REPLAY_MEMORY
 }
 
 impl fmt::Debug for MemoryStore {

@@ -11,7 +11,9 @@ use std::{
     future::Future,
     num::NonZeroU32,
     pin::pin,
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::{Context, Poll, Wake},
+    thread::{self, Thread},
 };
 
 use blindbook::{
@@ -32,15 +34,20 @@ pub fn random_source(stream: u8) -> StdRng {
     StdRng::from_seed([stream; 32])
 }
 
-/// Runs a future that never waits for anything but this thread.
+/// Runs a future on this thread, which sleeps while it waits.
 pub fn now<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
     let mut future = pin!(future);
     loop {
-        if let Poll::Ready(output) = future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
-            return output;
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
         }
     }
 }

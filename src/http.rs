@@ -1,0 +1,234 @@
+//! The discovery service over HTTP.
+//!
+//! Layer 6: stands on a store and the server role. Two listeners: one for clients and registrars, one for
+//! operators, which belongs on a private address.
+//!
+//! ```text
+//! GET    /v1/manifest             the newest signed manifest            ETag, no credential
+//! GET    /v1/segments/{sha256}    a segment                             ranges, immutable, no credential
+//! POST   /v1/evaluate             scope discover, or enrol for more     charged
+//! PUT    /v1/members              scope enrol                           idempotent
+//! DELETE /v1/members              scope enrol                           idempotent
+//!
+//! GET    /healthz /readyz /metrics      on the operators' listener
+//! POST   /publish                       on the operators' listener
+//! ```
+//!
+//! Messages are those of [`crate::wire`]; errors are RFC 9457 problem documents, one stable `urn:` for each (they
+//! are listed in [`problem`]). An evaluation passes, in this order: media type, credential, room in memory, body
+//! within its limit and time, room on the CPU, quota (durable), arithmetic. Whoever is turned away before the
+//! quota pays nothing.
+//!
+//! Nothing about a person is logged or counted: routes, statuses, numbers of elements and durations are.
+
+mod body;
+mod compute;
+pub mod credential;
+mod evaluate;
+mod members;
+mod observe;
+mod operator;
+pub mod problem;
+mod published;
+mod routes;
+mod serve;
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
+};
+
+use tokio::sync::Semaphore;
+
+pub use self::{
+    observe::ObserveError,
+    routes::{operator_router, router},
+    serve::{Listeners, serve},
+};
+
+use self::{compute::Compute, credential::Credentials, observe::Observer};
+use crate::{
+    secret::SecretBytes,
+    server::{
+        Evaluator,
+        policy::{Policy, PolicyError},
+        quota::Quota,
+    },
+    store::{Publication, PublishError, Publisher, Store},
+    timestamp::Timestamp,
+};
+
+/// Limits that protect the service itself. What accounts may do is the [`Policy`].
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Seconds in which the head of a request has to be there: 10.
+    pub header_seconds: u64,
+    /// Seconds in which the body of a request has to be there: 20.
+    pub body_seconds: u64,
+    /// Seconds after which a request is given up: 60.
+    pub total_seconds: u64,
+    /// Requests with a body that are worked on at once: 256. A body has up to 8 MiB.
+    pub requests: usize,
+    /// Elements that wait for the CPU: 131,072, about two seconds of work for each core.
+    pub queued_elements: u32,
+    /// Threads for arithmetic; 0 for one on each core.
+    pub threads: usize,
+    /// Seconds that requests under way have when the service is stopped: 30.
+    pub shutdown_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_seconds: 10,
+            body_seconds: 20,
+            total_seconds: 60,
+            requests: 256,
+            queued_elements: 131_072,
+            threads: 0,
+            shutdown_seconds: 30,
+        }
+    }
+}
+
+/// What a service is made of.
+#[derive(Debug)]
+pub struct Parts<S> {
+    /// Where everything is kept.
+    pub store: S,
+    /// The key of the current epoch.
+    pub evaluator: Evaluator,
+    /// What publishes the set.
+    pub publisher: Publisher,
+    /// What accounts and registrars may do.
+    pub policy: Policy,
+    /// How credentials are verified.
+    pub credentials: Credentials,
+    /// What account names are hashed with, so that the store has pseudonyms only. To be kept: with another
+    /// pepper every account's bucket is full again.
+    pub pepper: SecretBytes<32>,
+    /// What protects the service itself.
+    pub limits: Limits,
+    /// Where the time comes from.
+    pub clock: fn() -> Timestamp,
+}
+
+/// A service that can't be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The policy contradicts itself.
+    #[error("the policy is refused: {0}")]
+    Policy(#[from] PolicyError),
+    /// What was published can't be continued.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The key is of another epoch than what is published, or another key.
+    #[error("the evaluation key isn't the one that is published")]
+    OtherKey,
+    /// Threads can't be started.
+    #[error("threads can't be started: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// Metrics can't be kept.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+}
+
+/// A discovery service, ready to be served. Shared by all its handlers.
+pub struct Service<S> {
+    quota: Quota<S>,
+    evaluator: Arc<Evaluator>,
+    publisher: Publisher,
+    credentials: Credentials,
+    pepper: SecretBytes<32>,
+    limits: Limits,
+    clock: fn() -> Timestamp,
+    compute: Compute,
+    in_flight: Arc<Semaphore>,
+    published: RwLock<Option<Arc<Publication>>>,
+    publishing: tokio::sync::Mutex<()>,
+    stopping: AtomicBool,
+    observer: Observer,
+}
+
+impl<S: Store> Service<S> {
+    /// Puts a service together and loads what was published last.
+    ///
+    /// # Errors
+    ///
+    /// See [`ServiceError`].
+    pub async fn new(parts: Parts<S>) -> Result<Arc<Self>, ServiceError> {
+        let terms = parts.publisher.terms();
+        if terms.epoch != parts.evaluator.epoch()
+            || terms.public_key != *parts.evaluator.public_key()
+        {
+            return Err(ServiceError::OtherKey);
+        }
+        let published = parts.publisher.last(&parts.store).await?;
+        let service = Self {
+            quota: Quota::new(parts.policy, parts.store)?,
+            evaluator: Arc::new(parts.evaluator),
+            publisher: parts.publisher,
+            credentials: parts.credentials,
+            pepper: parts.pepper,
+            clock: parts.clock,
+            compute: Compute::new(parts.limits.threads, parts.limits.queued_elements)?,
+            in_flight: Arc::new(Semaphore::new(parts.limits.requests)),
+            limits: parts.limits,
+            published: RwLock::new(None),
+            publishing: tokio::sync::Mutex::new(()),
+            stopping: AtomicBool::new(false),
+            observer: Observer::new()?,
+        };
+        if let Some(published) = published {
+            service.show(published);
+        }
+        Ok(Arc::new(service))
+    }
+
+    /// Publishes everybody who can be found now, and serves that from now on.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`]; what was published before stays.
+    pub async fn publish(self: &Arc<Self>) -> Result<Arc<Publication>, PublishError> {
+        let _one_at_a_time = self.publishing.lock().await;
+        let service = Arc::clone(self);
+        let runtime = tokio::runtime::Handle::current();
+        // Minutes of arithmetic and disk for a large set: not on a thread that serves.
+        let publication = tokio::task::spawn_blocking(move || {
+            let at = (service.clock)();
+            let publishing = service.publisher.publish(service.quota.store(), at);
+            runtime.block_on(publishing)
+        })
+        .await
+        .unwrap_or(Err(PublishError::Store(crate::store::StoreError::Closed)))?;
+        Ok(self.show(publication))
+    }
+
+    /// What is published.
+    #[must_use]
+    pub fn published(&self) -> Option<Arc<Publication>> {
+        self.published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn show(&self, publication: Publication) -> Arc<Publication> {
+        let publication = Arc::new(publication);
+        self.observer.published(&publication);
+        *self
+            .published
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&publication));
+        publication
+    }
+}
+
+impl<S> fmt::Debug for Service<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,196 @@
+//! Credentials: short-lived JWTs (RFC 7519) that the operator's own backend mints.
+//!
+//! ```json
+//! { "sub": "user 17", "aud": "chat.example", "scope": "discover", "exp": 1800000300,
+//!   "account_created": 1790000000, "attested": true }
+//! ```
+//!
+//! `sub` names the account in 1 to 255 bytes and leaves this module only as a keyed hash. `scope` is `discover` or
+//! `enrol`. `account_created` is in seconds since 1970-01-01T00:00:00Z; without it the account counts as new. One
+//! algorithm, one audience and an expiry are demanded; everything is verified offline.
+
+use std::{fmt, string::String};
+
+use axum::http::{HeaderMap, header};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind,
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::problem::Problem;
+use crate::{
+    oprf::ServiceId,
+    secret::SecretBytes,
+    server::quota::{AccountKey, Scope},
+    timestamp::Timestamp,
+};
+
+/// Longest credential, in bytes.
+const MAX_CREDENTIAL: usize = 4_096;
+/// How far clocks may differ, in seconds.
+const LEEWAY: u64 = 30;
+
+/// What a credential says.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Claims {
+    /// The account.
+    pub sub: String,
+    /// The service.
+    pub aud: String,
+    /// `discover` or `enrol`.
+    pub scope: String,
+    /// When it expires, in seconds since 1970-01-01T00:00:00Z.
+    pub exp: u64,
+    /// When the account was made, in seconds since 1970-01-01T00:00:00Z; absent counts as just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_created: Option<u64>,
+    /// Whether the device was attested. Carried for later limits.
+    #[serde(default)]
+    pub attested: bool,
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims")
+            .field("scope", &self.scope)
+            .field("exp", &self.exp)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key that isn't one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialKeyError {
+    /// Not an Ed25519 public key in PEM.
+    #[error("not an Ed25519 public key in PEM")]
+    Pem,
+    /// A shared secret of fewer than 32 bytes can be guessed from one credential.
+    #[error("a shared secret has at least 32 bytes")]
+    ShortSecret,
+    /// A credential can't be signed with the key.
+    #[error("the credential can't be signed")]
+    Sign,
+}
+
+/// How credentials are verified: one key, one algorithm, one audience.
+#[derive(Clone)]
+pub struct Credentials {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl Credentials {
+    /// Verifies EdDSA signatures with a public key in PEM.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialKeyError::Pem`].
+    pub fn ed25519(service: &ServiceId, public_key_pem: &[u8]) -> Result<Self, CredentialKeyError> {
+        let key = DecodingKey::from_ed_pem(public_key_pem).map_err(|_| CredentialKeyError::Pem)?;
+        Ok(Self::new(service, key, Algorithm::EdDSA))
+    }
+
+    /// Verifies HS256 with a secret that the operator's backend shares.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialKeyError::ShortSecret`].
+    pub fn shared_secret(service: &ServiceId, secret: &[u8]) -> Result<Self, CredentialKeyError> {
+        if secret.len() < 32 {
+            return Err(CredentialKeyError::ShortSecret);
+        }
+        let key = DecodingKey::from_secret(secret);
+        Ok(Self::new(service, key, Algorithm::HS256))
+    }
+
+    fn new(service: &ServiceId, key: DecodingKey, algorithm: Algorithm) -> Self {
+        let mut validation = Validation::new(algorithm);
+        validation.set_audience(&[service.as_str()]);
+        validation.set_required_spec_claims(&["exp", "aud", "sub"]);
+        validation.leeway = LEEWAY;
+        Self { key, validation }
+    }
+
+    /// Reads the credential of a request; the account's name becomes a pseudonym.
+    pub(super) fn read(
+        &self,
+        headers: &HeaderMap,
+        pepper: &SecretBytes<32>,
+        now: Timestamp,
+    ) -> Result<Credential, Problem> {
+        let token = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim())
+            .filter(|token| token.len() <= MAX_CREDENTIAL)
+            .ok_or(Problem::bad_credential())?;
+        let claims = decode::<Claims>(token, &self.key, &self.validation)
+            .map_err(|error| match error.kind() {
+                ErrorKind::ExpiredSignature => Problem::expired_credential(),
+                _ => Problem::bad_credential(),
+            })?
+            .claims;
+        let scope = match claims.scope.as_str() {
+            "discover" => Scope::Discover,
+            "enrol" => Scope::Enrol,
+            _ => return Err(Problem::wrong_scope()),
+        };
+        let account = Zeroizing::new(claims.sub);
+        if account.is_empty() || account.len() > 255 {
+            return Err(Problem::bad_credential());
+        }
+        Ok(Credential {
+            account: pseudonym(pepper, &account),
+            scope,
+            account_created: claims.account_created.map_or(now, Timestamp::from_secs),
+        })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("algorithms", &self.validation.algorithms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A verified credential.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Credential {
+    pub(super) account: AccountKey,
+    pub(super) scope: Scope,
+    pub(super) account_created: Timestamp,
+}
+
+/// Mints a credential under a shared secret (HS256): what the operator's backend does in one line, for tests and
+/// for trying things out.
+///
+/// # Errors
+///
+/// [`CredentialKeyError::ShortSecret`] or [`CredentialKeyError::Sign`].
+pub fn mint(claims: &Claims, secret: &[u8]) -> Result<Zeroizing<String>, CredentialKeyError> {
+    if secret.len() < 32 {
+        return Err(CredentialKeyError::ShortSecret);
+    }
+    encode(
+        &Header::new(Algorithm::HS256),
+        claims,
+        &EncodingKey::from_secret(secret),
+    )
+    .map(Zeroizing::new)
+    .map_err(|_| CredentialKeyError::Sign)
+}
+
+/// HMAC-SHA-256 under the pepper.
+fn pseudonym(pepper: &SecretBytes<32>, account: &str) -> AccountKey {
+    use aws_lc_rs::hmac;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, pepper.expose());
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(hmac::sign(&key, account.as_bytes()).as_ref());
+    AccountKey::new(bytes)
+}

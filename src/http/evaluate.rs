@@ -1,0 +1,91 @@
+//! `POST /v1/evaluate`.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
+
+use super::{
+    Service,
+    body::{self, check_media_type},
+    problem::Problem,
+    routes::{message, rate_limit},
+};
+use crate::{
+    oprf::ENCODED_LENGTH,
+    server::{
+        EvaluateError,
+        quota::{Charge, Scope},
+    },
+    store::Store,
+    wire::{EvaluateRequest, EvaluateResponse, Message},
+};
+
+/// Bytes of a request beside its elements.
+const OVERHEAD: usize = 12;
+
+pub(super) async fn evaluate<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    check_media_type(request.headers())?;
+    let at = (service.clock)();
+    let credential = service
+        .credentials
+        .read(request.headers(), &service.pepper, at)?;
+    let policy = service.quota.policy();
+    let most = match credential.scope {
+        Scope::Discover => policy.account.elements_per_request,
+        Scope::Enrol => policy.registrar.elements_per_request,
+    };
+    // One element more than allowed is let through, so that the quota can say what is wrong.
+    let limit = OVERHEAD + ENCODED_LENGTH * (most as usize + 1);
+    let body = body::read(&service, request, limit).await?;
+    let request = EvaluateRequest::decode(&body.bytes)?;
+    drop(body);
+    if request.epoch != service.evaluator.epoch() {
+        return Err(Problem::wrong_epoch());
+    }
+
+    let count = request.blinded.len();
+    let elements = u32::try_from(count).ok().and_then(NonZeroU32::new);
+    let place = service.compute.enter(count)?;
+    let admission = service
+        .quota
+        .admit(Charge {
+            account: credential.account,
+            scope: credential.scope,
+            account_created: credential.account_created,
+            elements: elements.ok_or(Problem::internal())?,
+            request_digest: request.blinded.digest(),
+            epoch: request.epoch,
+            at,
+        })
+        .await?;
+    service.observer.admitted(&admission, count);
+
+    let evaluator = Arc::clone(&service.evaluator);
+    let evaluation = service
+        .compute
+        .run(place, move || {
+            // A random source that fails panics here, and the request ends with `internal`.
+            let mut rng = UnwrapErr(SysRng);
+            evaluator.blind_evaluate(admission.permit, &request.blinded, &mut rng)
+        })
+        .await?
+        .map_err(|error| match error {
+            EvaluateError::BadElement(_) => Problem::bad_element(),
+            EvaluateError::OtherPermit => Problem::internal(),
+        })?;
+    let response = EvaluateResponse {
+        epoch: service.evaluator.epoch(),
+        evaluated: evaluation.elements,
+        proof: evaluation.proof,
+    };
+    let mut response = message(response.encode()).into_response();
+    rate_limit(&admission.receipt.status, response.headers_mut());
+    Ok(response)
+}

@@ -1,0 +1,142 @@
+//! Metrics: numbers about the service, never about anybody.
+//!
+//! | metric | |
+//! |---|---|
+//! | `blindbook_requests_total{route,status}` | requests answered |
+//! | `blindbook_problems_total{problem}` | requests refused, by the name of the problem |
+//! | `blindbook_request_seconds{route}` | time from head to head |
+//! | `blindbook_elements_total{kind}` | elements: `charged`, or `replayed` without charge |
+//! | `blindbook_member_changes_total` | changes that registrars made |
+//! | `blindbook_key_evaluations` | elements that the current key has evaluated |
+//! | `blindbook_key_warning` | 1 once the key should be rotated |
+//! | `blindbook_published_sequence`, `_members`, `_bytes` | what is published |
+//! | `blindbook_compute_queue_elements` | elements that wait or are worked on |
+
+use std::{format, string::String, time::Duration, vec::Vec};
+
+use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use crate::{server::quota::Admission, store::Publication};
+
+const SECONDS: [f64; 11] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
+];
+
+/// The metrics of one service; several services in one process don't share them.
+pub(super) struct Observer {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    charged: Counter,
+    replayed: Counter,
+    changes: Counter,
+    key_evaluations: Gauge,
+    key_warning: Gauge,
+    sequence: Gauge,
+    members: Gauge,
+    bytes: Gauge,
+    queue: Gauge,
+}
+
+/// Metrics can't be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("metrics can't be kept")]
+pub struct ObserveError;
+
+impl Observer {
+    pub(super) fn new() -> Result<Self, ObserveError> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(
+                Matcher::Full(String::from("blindbook_request_seconds")),
+                &SECONDS,
+            )
+            .map_err(|_| ObserveError)?
+            .build_recorder();
+        let counter = |key: Key| recorder.register_counter(&key, &metadata());
+        let gauge = |name| recorder.register_gauge(&Key::from_static_name(name), &metadata());
+        let elements = |kind| {
+            let labels = Vec::from([Label::from_static_parts("kind", kind)]);
+            counter(Key::from_parts("blindbook_elements_total", labels))
+        };
+        Ok(Self {
+            charged: elements("charged"),
+            replayed: elements("replayed"),
+            changes: counter(Key::from_static_name("blindbook_member_changes_total")),
+            key_evaluations: gauge("blindbook_key_evaluations"),
+            key_warning: gauge("blindbook_key_warning"),
+            sequence: gauge("blindbook_published_sequence"),
+            members: gauge("blindbook_published_members"),
+            bytes: gauge("blindbook_published_bytes"),
+            queue: gauge("blindbook_compute_queue_elements"),
+            handle: recorder.handle(),
+            recorder,
+        })
+    }
+
+    /// `route` is the pattern of a route and never the path of a request.
+    pub(super) fn answered(
+        &self,
+        route: &'static str,
+        status: u16,
+        problem: Option<&'static str>,
+        took: Duration,
+    ) {
+        let route_label = Label::from_static_parts("route", route);
+        let labels = Vec::from([
+            route_label.clone(),
+            Label::new("status", format!("{status}")),
+        ]);
+        let key = Key::from_parts("blindbook_requests_total", labels);
+        self.recorder
+            .register_counter(&key, &metadata())
+            .increment(1);
+        let key = Key::from_parts("blindbook_request_seconds", Vec::from([route_label]));
+        self.recorder
+            .register_histogram(&key, &metadata())
+            .record(took.as_secs_f64());
+        if let Some(problem) = problem {
+            let labels = Vec::from([Label::from_static_parts("problem", problem)]);
+            let key = Key::from_parts("blindbook_problems_total", labels);
+            self.recorder
+                .register_counter(&key, &metadata())
+                .increment(1);
+        }
+    }
+
+    pub(super) fn admitted(&self, admission: &Admission, elements: usize) {
+        let counter = if admission.receipt.replayed {
+            &self.replayed
+        } else {
+            &self.charged
+        };
+        counter.increment(elements as u64);
+        self.key_evaluations
+            .set(admission.receipt.key_evaluations as f64);
+        self.key_warning
+            .set(f64::from(u8::from(admission.key_warning)));
+    }
+
+    pub(super) fn changed(&self, members: usize) {
+        self.changes.increment(members as u64);
+    }
+
+    pub(super) fn published(&self, publication: &Publication) {
+        let base = publication.manifest.base();
+        self.sequence
+            .set(publication.manifest.claims().sequence as f64);
+        self.members.set(base.count as f64);
+        self.bytes.set(base.size as f64);
+    }
+
+    pub(super) fn render(&self, queued: usize) -> String {
+        self.queue.set(queued as f64);
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+}
+
+fn metadata() -> Metadata<'static> {
+    Metadata::new("blindbook", Level::INFO, None)
+}

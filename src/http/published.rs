@@ -1,0 +1,87 @@
+//! `GET /v1/manifest` and `GET /v1/segments/{sha256}`: the same for everybody.
+
+use std::{format, string::String, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tower::ServiceExt;
+use tower_http::services::ServeFile;
+
+use super::{Service, problem::Problem, routes::message};
+use crate::store::Store;
+
+pub(super) async fn manifest<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let published = service.published().ok_or(Problem::nothing_published())?;
+    let etag = etag(published.manifest.hash())?;
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|value| {
+        let tags = value.to_str().unwrap_or_default().split(',');
+        tags.map(str::trim)
+            .any(|tag| tag == "*" || tag.trim_start_matches("W/").as_bytes() == etag.as_bytes())
+    });
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        message(published.bytes.clone()).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, etag);
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=60"),
+    );
+    Ok(response)
+}
+
+pub(super) async fn segment<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id = parse_id(&id).ok_or(Problem::not_found())?;
+    let path = service.publisher.folder().path(&id);
+    if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
+        return Err(Problem::not_found());
+    }
+    let served = ServeFile::new(path).oneshot(request).await;
+    let mut response = served.unwrap_or_else(|never| match never {}).map(Body::new);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    headers.insert(header::ETAG, etag(&id)?);
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=31536000, immutable"),
+    );
+    // When it was written says nothing, and differs between the machines behind one address.
+    headers.remove(header::LAST_MODIFIED);
+    Ok(response)
+}
+
+fn etag(hash: &[u8; 32]) -> Result<HeaderValue, Problem> {
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    HeaderValue::from_str(&format!("\"{hex}\"")).map_err(|_| Problem::internal())
+}
+
+/// 64 lower-case hexadecimal digits: a name in the folder and nothing else.
+fn parse_id(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    let valid = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    if digits.len() != 64 || !digits.iter().all(valid) {
+        return None;
+    }
+    let mut id = [0; 32];
+    let (pairs, _) = digits.as_chunks::<2>();
+    for (byte, pair) in id.iter_mut().zip(pairs) {
+        *byte = u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(id)
+}

@@ -1,0 +1,130 @@
+//! Which handler answers what, and what all answers have in common.
+
+use std::{
+    format,
+    sync::Arc,
+    time::{Duration, Instant},
+    vec::Vec,
+};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+
+use super::{
+    Service, evaluate, members, operator,
+    problem::{Name, Problem},
+    published,
+};
+use crate::{server::quota::QuotaStatus, store::Store, wire::MEDIA_TYPE};
+
+/// Every route for clients and registrars. Each one that touches membership passes the quota, or wants the scope
+/// `enrol`, or serves what is published.
+const ROUTES: [&str; 4] = [
+    "/v1/manifest",
+    "/v1/segments/{id}",
+    "/v1/evaluate",
+    "/v1/members",
+];
+
+/// What clients and registrars reach.
+pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
+    let [manifest, segments, evaluation, membership] = ROUTES;
+    Router::new()
+        .route(manifest, get(published::manifest::<S>))
+        .route(segments, get(published::segment::<S>))
+        .route(evaluation, post(evaluate::evaluate::<S>))
+        .route(
+            membership,
+            put(members::enrol::<S>).delete(members::remove::<S>),
+        )
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(from_fn_with_state(Arc::clone(&service), observe::<S>))
+        .with_state(service)
+}
+
+/// What operators reach. Not for the public: it has no credential of its own.
+pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
+    Router::new()
+        .route("/healthz", get(operator::health))
+        .route("/readyz", get(operator::ready::<S>))
+        .route("/metrics", get(operator::metrics::<S>))
+        .route("/publish", post(operator::publish::<S>))
+        .with_state(service)
+}
+
+/// Ends what takes too long, and counts and logs what was answered.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an edge: durations of requests are measured here"
+)]
+async fn observe<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>();
+    // Only names from our own list reach a log or a metric.
+    let route = route
+        .and_then(|path| ROUTES.into_iter().find(|route| *route == path.as_str()))
+        .unwrap_or("other");
+    let total = Duration::from_secs(service.limits.total_seconds);
+    let response = match tokio::time::timeout(total, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::timeout().into_response(),
+    };
+    let problem = response.extensions().get::<Name>().map(|name| name.0);
+    let status = response.status().as_u16();
+    let took = begun.elapsed();
+    service.observer.answered(route, status, problem, took);
+    tracing::info!(
+        route,
+        status,
+        problem,
+        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "answered"
+    );
+    response
+}
+
+/// A message of ours, not to be cached by anybody.
+pub(super) fn message(bytes: Vec<u8>) -> impl IntoResponse {
+    (
+        [
+            (header::CONTENT_TYPE, MEDIA_TYPE),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ],
+        bytes,
+    )
+}
+
+/// Tells the account's quota: `r` elements remain of `q`, and it is full again in `t` seconds; an empty one takes
+/// `w` seconds to fill.
+pub(super) fn rate_limit(status: &QuotaStatus, headers: &mut HeaderMap) {
+    let seconds_for = |elements: u32| {
+        (u64::from(elements) * 86_400).div_ceil(u64::from(status.refill_per_day.max(1)))
+    };
+    let state = format!(
+        "\"account\";r={};t={}",
+        status.remaining,
+        seconds_for(status.capacity.saturating_sub(status.remaining))
+    );
+    let policy = format!(
+        "\"account\";q={};w={}",
+        status.capacity,
+        seconds_for(status.capacity)
+    );
+    for (name, value) in [("ratelimit", state), ("ratelimit-policy", policy)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The embedded durable store: one file, one process.
+//!
+//! One thread writes. It takes what is waiting, up to [`GROUP`], makes all of it one transaction with two
+//! phases and quick repair, and answers when that is on the disk. So a thousand requests share a few
+//! `fsync`s a second, and no answer leaves before its debit is durable. If a transaction fails, everybody in it
+//! is told, and the store stays closed: redb takes nothing more after an I/O error.
+//!
+//! ```text
+//! submit --> bounded queue --> writer thread: begin, run each, commit --> replies
+//!                 full: Overloaded
+//! ```
+//!
+//! The tables are drawn in [`tables`].
+
+mod member;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    format,
+    fs::OpenOptions,
+    path::Path,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError,
+    backends::FileBackend,
+};
+
+use self::writer::Writer;
+use super::{Findable, Store, StoreError, StoredManifest};
+use crate::{
+    oprf::{Encoding, Epoch},
+    server::{
+        directory::{BatchOutcome, MemberBatch, MemberRows, change},
+        quota::{ChargeOutcome, Debit, QuotaStore, charge},
+    },
+    timestamp::Timestamp,
+};
+
+/// Memory for cached pages, in bytes.
+const CACHE: usize = 256 << 20;
+
+/// A store in one file, open in this process alone.
+///
+/// Reads block the calling thread for as long as the disk takes; writes wait for the writer thread.
+#[derive(Debug)]
+pub struct RedbStore {
+    database: Arc<Database>,
+    writer: Writer,
+}
+
+impl RedbStore {
+    /// Opens the store in a file, or makes one that only its owner can read and write.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`], [`StoreError::Damaged`], [`StoreError::Version`] or [`StoreError::Io`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        let file = options.open(path).map_err(|error| io_error(&error))?;
+        // The file's name has to survive as well as its content.
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            && let Ok(folder) = std::fs::File::open(folder)
+        {
+            folder.sync_all().map_err(|error| io_error(&error))?;
+        }
+        Self::open_on(FileBackend::new(file).map_err(open_error)?)
+    }
+
+    fn open_on(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        let database = Builder::new()
+            .set_cache_size(CACHE)
+            .create_with_backend(backend)
+            .map_err(open_error)?;
+        let database = Arc::new(database);
+        writer::transact(&database, |tables| tables.check_version())?;
+        Ok(Self {
+            writer: Writer::start(Arc::clone(&database))?,
+            database,
+        })
+    }
+}
+
+impl QuotaStore for RedbStore {
+    type Error = StoreError;
+
+    async fn charge(&self, debit: Debit) -> Result<ChargeOutcome, StoreError> {
+        self.writer
+            .submit(1, move |tables| charge(tables, &debit))
+            .await
+    }
+}
+
+impl Store for RedbStore {
+    async fn change_members(&self, batch: MemberBatch) -> Result<BatchOutcome, StoreError> {
+        self.writer
+            .submit(batch.changes.len(), |tables| change(tables, batch))
+            .await
+    }
+
+    async fn findable(
+        &self,
+        epoch: Epoch,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> Result<Vec<Findable>, StoreError> {
+        let read = self.database.begin_read().map_err(store_error)?;
+        tables::findable(&read, epoch, after, limit)
+    }
+
+    async fn forget(&self, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.writer
+            .submit(limit, move |tables| {
+                let due = tables.due(at, limit)?;
+                for (epoch, unblinded) in &due {
+                    let before = tables.member(*epoch, unblinded)?;
+                    let after = before.clone().and_then(|member| member.forget(at));
+                    tables.set_member(*epoch, unblinded, before.as_ref(), after.as_ref())?;
+                }
+                Ok(due.len())
+            })
+            .await
+    }
+
+    async fn key_evaluations(&self, epoch: Epoch) -> Result<u64, StoreError> {
+        let read = self.database.begin_read().map_err(store_error)?;
+        tables::evaluations(&read, epoch)
+    }
+
+    async fn latest_manifest(&self) -> Result<Option<StoredManifest>, StoreError> {
+        let read = self.database.begin_read().map_err(store_error)?;
+        tables::latest_manifest(&read)
+    }
+
+    async fn append_manifest(&self, manifest: StoredManifest) -> Result<bool, StoreError> {
+        self.writer
+            .submit(1, move |tables| tables.append_manifest(&manifest))
+            .await
+    }
+}
+
+fn open_error(error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            StoreError::Locked
+        }
+        DatabaseError::Storage(error) => store_error(error),
+        DatabaseError::UpgradeRequired(version) => StoreError::Version(u64::from(version)),
+        other => StoreError::Damaged(other.to_string()),
+    }
+}
+
+fn store_error(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Corrupted(what) => StoreError::Damaged(what),
+        redb::Error::Io(error) => io_error(&error),
+        redb::Error::PreviousIo | redb::Error::DatabaseClosed => StoreError::Closed,
+        other => StoreError::Damaged(other.to_string()),
+    }
+}
+
+fn io_error(error: &std::io::Error) -> StoreError {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
+            StoreError::Damaged(String::from("not a store, or truncated"))
+        }
+        kind => StoreError::Io(format!("{kind}")),
+    }
+}
+
+impl From<StorageError> for StoreError {
+    fn from(error: StorageError) -> Self {
+        store_error(error)
+    }
+}

@@ -1,0 +1,317 @@
+//! The tables of the embedded store:
+//!
+//! ```text
+//! table        key                                    value
+//! meta         "version" | "latest"                   u64
+//! buckets      subject[32] kind[1]                    level, microseconds u64
+//! charged      replay key[77]                         when, microseconds u64
+//! charged_by   when u64, replay key[77]               -
+//! evaluations  epoch u64                              elements u64
+//! members      epoch_be[8] N[32]                      see `member`
+//! findable     epoch_be[8] N[32]                      label
+//! forget_by    when_be[8] epoch_be[8] N[32]           -
+//! manifests    sequence u64                           bytes
+//! ```
+//!
+//! Who can't be found has no row in `findable`, which is all that publishing reads.
+
+use std::vec::Vec;
+
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+use zeroize::Zeroizing;
+
+use super::{member, store_error};
+use crate::{
+    label::Label,
+    oprf::{Encoding, Epoch, UnblindedElement},
+    server::{
+        directory::{Audience, Member, MemberRows},
+        quota::{Bucket, ChargeRows, ReplayKey},
+    },
+    store::{Findable, REPLAY_MEMORY, StoreError, StoredManifest},
+    timestamp::Timestamp,
+};
+
+/// The version of the tables. Another one is refused.
+const VERSION: u64 = 1;
+/// Old records of charged requests that a new one sweeps away.
+const SWEPT: usize = 4;
+
+type MemberKey = [u8; 40];
+type ForgetKey = [u8; 48];
+type Replay = [u8; ReplayKey::LENGTH];
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const BUCKETS: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("buckets");
+const CHARGED: TableDefinition<'_, Replay, u64> = TableDefinition::new("charged");
+const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new("charged_by");
+const EVALUATIONS: TableDefinition<'_, u64, u64> = TableDefinition::new("evaluations");
+const MEMBERS: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("members");
+const FINDABLE: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("findable");
+const FORGET_BY: TableDefinition<'_, ForgetKey, ()> = TableDefinition::new("forget_by");
+const MANIFESTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("manifests");
+
+/// All tables, inside one transaction.
+pub(super) struct Tables<'a> {
+    meta: Table<'a, &'static str, u64>,
+    buckets: Table<'a, [u8; 33], u64>,
+    charged: Table<'a, Replay, u64>,
+    charged_by: Table<'a, (u64, Replay), ()>,
+    evaluations: Table<'a, u64, u64>,
+    members: Table<'a, MemberKey, &'static [u8]>,
+    findable: Table<'a, MemberKey, &'static [u8]>,
+    forget_by: Table<'a, ForgetKey, ()>,
+    manifests: Table<'a, u64, &'static [u8]>,
+}
+
+impl<'a> Tables<'a> {
+    pub(super) fn open(transaction: &'a WriteTransaction) -> Result<Self, StoreError> {
+        let open = || -> Result<Self, TableError> {
+            Ok(Self {
+                meta: transaction.open_table(META)?,
+                buckets: transaction.open_table(BUCKETS)?,
+                charged: transaction.open_table(CHARGED)?,
+                charged_by: transaction.open_table(CHARGED_BY)?,
+                evaluations: transaction.open_table(EVALUATIONS)?,
+                members: transaction.open_table(MEMBERS)?,
+                findable: transaction.open_table(FINDABLE)?,
+                forget_by: transaction.open_table(FORGET_BY)?,
+                manifests: transaction.open_table(MANIFESTS)?,
+            })
+        };
+        open().map_err(store_error)
+    }
+
+    /// Stamps a new store; refuses one of another version.
+    pub(super) fn check_version(&mut self) -> Result<(), StoreError> {
+        let version = self.meta.get("version")?.map(|version| version.value());
+        match version {
+            Some(VERSION) => Ok(()),
+            Some(other) => Err(StoreError::Version(other)),
+            None => self.stamp(VERSION),
+        }
+    }
+
+    pub(super) fn stamp(&mut self, version: u64) -> Result<(), StoreError> {
+        self.meta.insert("version", version)?;
+        Ok(())
+    }
+
+    /// Up to `limit` members of whom something is to be forgotten.
+    pub(super) fn due(
+        &self,
+        at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Epoch, Encoding)>, StoreError> {
+        let end = forget_key(at, &[0xff; 40]);
+        let mut due = Vec::new();
+        for row in self.forget_by.range(..=end)?.take(limit) {
+            let key = row?.0.value();
+            let (epoch, unblinded) = split_member_key(key.last_chunk().unwrap_or(&[0; 40]));
+            due.push((epoch, unblinded));
+        }
+        Ok(due)
+    }
+
+    pub(super) fn append_manifest(
+        &mut self,
+        manifest: &StoredManifest,
+    ) -> Result<bool, StoreError> {
+        let next = self
+            .manifests
+            .last()?
+            .map_or(1, |(last, _)| last.value() + 1);
+        if manifest.sequence != next {
+            return Ok(false);
+        }
+        self.manifests.insert(next, manifest.bytes.as_slice())?;
+        Ok(true)
+    }
+}
+
+pub(super) fn latest_manifest(
+    read: &ReadTransaction,
+) -> Result<Option<StoredManifest>, StoreError> {
+    let manifests = read.open_table(MANIFESTS).map_err(store_error)?;
+    Ok(manifests.last()?.map(|(sequence, bytes)| StoredManifest {
+        sequence: sequence.value(),
+        bytes: bytes.value().to_vec(),
+    }))
+}
+
+pub(super) fn evaluations(read: &ReadTransaction, epoch: Epoch) -> Result<u64, StoreError> {
+    let table = read.open_table(EVALUATIONS).map_err(store_error)?;
+    Ok(table.get(epoch.get())?.map_or(0, |count| count.value()))
+}
+
+pub(super) fn findable(
+    read: &ReadTransaction,
+    epoch: Epoch,
+    after: Option<Encoding>,
+    limit: usize,
+) -> Result<Vec<Findable>, StoreError> {
+    let table = read.open_table(FINDABLE).map_err(store_error)?;
+    let first = member_key(epoch, &after.unwrap_or_default());
+    let last = member_key(epoch, &[0xff; 32]);
+    let mut members = Vec::new();
+    for row in table.range(first..=last)? {
+        let (key, label) = row?;
+        let (_, unblinded) = split_member_key(&key.value());
+        if after == Some(unblinded) {
+            continue;
+        }
+        if members.len() == limit {
+            break;
+        }
+        members.push(Findable {
+            unblinded: UnblindedElement::from_trusted(unblinded),
+            label: Label::new(label.value()).map_err(|_| damaged("a label"))?,
+        });
+    }
+    Ok(members)
+}
+
+impl ChargeRows for Tables<'_> {
+    type Error = StoreError;
+
+    fn latest(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self
+            .meta
+            .get("latest")?
+            .map(|micros| Timestamp::from_micros(micros.value())))
+    }
+
+    fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self
+            .buckets
+            .get(bucket.encode())?
+            .map(|micros| Timestamp::from_micros(micros.value())))
+    }
+
+    fn charged(
+        &mut self,
+        request: &ReplayKey,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let then = self.charged.get(request.as_bytes())?;
+        Ok(then
+            .map(|micros| micros.value())
+            .filter(|then| now.as_micros().saturating_sub(*then) < REPLAY_MEMORY)
+            .map(Timestamp::from_micros))
+    }
+
+    fn evaluations(&mut self, epoch: Epoch) -> Result<u64, StoreError> {
+        Ok(self
+            .evaluations
+            .get(epoch.get())?
+            .map_or(0, |count| count.value()))
+    }
+
+    fn set_latest(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.meta.insert("latest", now.as_micros())?;
+        Ok(())
+    }
+
+    fn set_level(&mut self, bucket: &Bucket, level: Timestamp) -> Result<(), StoreError> {
+        self.buckets.insert(bucket.encode(), level.as_micros())?;
+        Ok(())
+    }
+
+    fn set_charged(&mut self, request: &ReplayKey, now: Timestamp) -> Result<(), StoreError> {
+        let now = now.as_micros();
+        for _ in 0..SWEPT {
+            let oldest = self.charged_by.first()?.map(|(key, _)| key.value());
+            let Some((then, key)) =
+                oldest.filter(|(then, _)| now.saturating_sub(*then) >= REPLAY_MEMORY)
+            else {
+                break;
+            };
+            self.charged_by.remove((then, key))?;
+            let current = self.charged.get(key)?.map(|when| when.value());
+            if current == Some(then) {
+                self.charged.remove(key)?;
+            }
+        }
+        self.charged.insert(request.as_bytes(), now)?;
+        self.charged_by.insert((now, *request.as_bytes()), ())?;
+        Ok(())
+    }
+
+    fn set_evaluations(&mut self, epoch: Epoch, evaluations: u64) -> Result<(), StoreError> {
+        self.evaluations.insert(epoch.get(), evaluations)?;
+        Ok(())
+    }
+}
+
+impl MemberRows for Tables<'_> {
+    type Error = StoreError;
+
+    fn member(&mut self, epoch: Epoch, unblinded: &Encoding) -> Result<Option<Member>, StoreError> {
+        let row = self.members.get(member_key(epoch, unblinded))?;
+        row.map(|row| member::decode(row.value()).ok_or_else(|| damaged("a member")))
+            .transpose()
+    }
+
+    fn set_member(
+        &mut self,
+        epoch: Epoch,
+        unblinded: &Encoding,
+        before: Option<&Member>,
+        after: Option<&Member>,
+    ) -> Result<(), StoreError> {
+        let key = member_key(epoch, unblinded);
+        let forget_before = before.and_then(Member::forget_at);
+        let forget_after = after.and_then(Member::forget_at);
+        if forget_before != forget_after {
+            if let Some(at) = forget_before {
+                self.forget_by.remove(forget_key(at, &key))?;
+            }
+            if let Some(at) = forget_after {
+                self.forget_by.insert(forget_key(at, &key), ())?;
+            }
+        }
+        match after {
+            None => self.members.remove(key)?,
+            Some(after) => self
+                .members
+                .insert(key, Zeroizing::new(member::encode(after)).as_slice())?,
+        };
+        let label = after
+            .filter(|after| after.audience() == Audience::Everyone)
+            .and_then(Member::label);
+        match label {
+            None => self.findable.remove(key)?,
+            Some(label) => self.findable.insert(key, label.as_bytes())?,
+        };
+        Ok(())
+    }
+}
+
+fn member_key(epoch: Epoch, unblinded: &Encoding) -> MemberKey {
+    let mut key = [0; 40];
+    let (head, tail) = key.split_at_mut(8);
+    head.copy_from_slice(&epoch.get().to_be_bytes());
+    tail.copy_from_slice(unblinded);
+    key
+}
+
+fn split_member_key(key: &MemberKey) -> (Epoch, Encoding) {
+    let mut epoch = [0; 8];
+    let mut unblinded = [0; 32];
+    let (head, tail) = key.split_at(8);
+    epoch.copy_from_slice(head);
+    unblinded.copy_from_slice(tail);
+    (Epoch::new(u64::from_be_bytes(epoch)), unblinded)
+}
+
+fn forget_key(at: Timestamp, member: &MemberKey) -> ForgetKey {
+    let mut key = [0; 48];
+    let (head, tail) = key.split_at_mut(8);
+    head.copy_from_slice(&at.as_micros().to_be_bytes());
+    tail.copy_from_slice(member);
+    key
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(std::format!("{what} can't be read"))
+}

@@ -1,0 +1,179 @@
+//! A disk that fails, or loses what wasn't synced, at every point in turn.
+
+use std::{
+    future::Future,
+    io::{Error, ErrorKind},
+    num::NonZeroU32,
+    pin::pin,
+    sync::Mutex,
+    task::{Context, Poll, Waker},
+    thread,
+};
+
+use super::*;
+use crate::server::{
+    policy::Policy,
+    quota::{AccountKey, Charge, Scope},
+};
+
+#[derive(Debug, Default)]
+struct Disk {
+    /// What is on the platter.
+    durable: Vec<u8>,
+    /// What a reader sees.
+    current: Vec<u8>,
+    /// Writes and syncs until the disk fails.
+    left: Option<usize>,
+    kind: Option<ErrorKind>,
+}
+
+#[derive(Debug, Clone)]
+struct Faulty(Arc<Mutex<Disk>>);
+
+impl Disk {
+    fn spend(&mut self) -> Result<(), Error> {
+        match &mut self.left {
+            Some(0) => Err(Error::from(self.kind.unwrap_or(ErrorKind::Other))),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl StorageBackend for Faulty {
+    fn len(&self) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().current.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let disk = self.0.lock().unwrap();
+        let start = offset as usize;
+        let bytes = disk.current.get(start..start + out.len());
+        out.copy_from_slice(bytes.ok_or_else(|| Error::from(ErrorKind::UnexpectedEof))?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), Error> {
+        let mut disk = self.0.lock().unwrap();
+        disk.spend()?;
+        disk.current.resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<(), Error> {
+        let mut disk = self.0.lock().unwrap();
+        disk.spend()?;
+        disk.durable = disk.current.clone();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), Error> {
+        let mut disk = self.0.lock().unwrap();
+        disk.spend()?;
+        let start = offset as usize;
+        let place = disk.current.get_mut(start..start + data.len());
+        place
+            .ok_or_else(|| Error::from(ErrorKind::StorageFull))?
+            .copy_from_slice(data);
+        Ok(())
+    }
+}
+
+fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        match future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::yield_now(),
+        }
+    }
+}
+
+fn debit(number: u8) -> Debit {
+    Policy::default().debit(Charge {
+        account: AccountKey::new([number; 32]),
+        scope: Scope::Discover,
+        account_created: Timestamp::from_secs(1),
+        elements: NonZeroU32::new(16).unwrap(),
+        request_digest: [number; 32],
+        epoch: Epoch::new(1),
+        at: Timestamp::from_secs(1_800_000_000),
+    })
+}
+
+#[test]
+fn no_failure_of_the_disk_gives_quota_back() {
+    // A good disk, to know how many operations there are.
+    for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
+        let mut failed = 0;
+        for operations in (0..400).step_by(3) {
+            let disk = Arc::new(Mutex::new(Disk::default()));
+            drop(RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap());
+            {
+                let mut disk = disk.lock().unwrap();
+                disk.left = Some(operations);
+                disk.kind = Some(kind);
+            }
+            let mut answered = 0;
+            if let Ok(store) = RedbStore::open_on(Faulty(Arc::clone(&disk))) {
+                for number in 0..10 {
+                    match wait(store.charge(debit(number))) {
+                        Ok(ChargeOutcome::Admitted(_)) => answered += 16,
+                        Ok(ChargeOutcome::Refused(refusal)) => panic!("{refusal}"),
+                        Err(StoreError::Io(_) | StoreError::Closed | StoreError::Damaged(_)) => {
+                            failed += 1;
+                        }
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            }
+            // The machine loses power: what wasn't synced is gone. The disk works again.
+            {
+                let mut disk = disk.lock().unwrap();
+                disk.current = disk.durable.clone();
+                disk.left = None;
+            }
+            let store = RedbStore::open_on(Faulty(disk)).unwrap();
+            let durable = wait(store.key_evaluations(Epoch::new(1))).unwrap();
+            assert!(
+                durable >= answered,
+                "{answered} answered, {durable} durable"
+            );
+        }
+        assert!(failed > 100, "the disk didn't fail often enough: {failed}");
+    }
+}
+
+#[test]
+fn a_panic_in_a_step_closes_the_store_and_tells_everybody() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+    let outcome: Result<(), StoreError> =
+        wait(store.writer.submit(1, |_| panic!("a defect in a step")));
+    assert_eq!(outcome.unwrap_err(), StoreError::Closed);
+    assert_eq!(
+        wait(store.charge(debit(1))).unwrap_err(),
+        StoreError::Closed
+    );
+    drop(store);
+    let store = RedbStore::open_on(Faulty(disk)).unwrap();
+    assert!(wait(store.charge(debit(1))).is_ok());
+}
+
+#[test]
+fn another_version_is_refused() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+    wait(store.writer.submit(1, |tables| tables.stamp(2))).unwrap();
+    drop(store);
+    assert_eq!(
+        RedbStore::open_on(Faulty(disk)).unwrap_err(),
+        StoreError::Version(2)
+    );
+}

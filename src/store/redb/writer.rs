@@ -1,0 +1,156 @@
+//! The thread that writes, in groups.
+
+use std::{
+    boxed::Box,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    string::ToString,
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    vec::Vec,
+};
+
+use redb::{Database, Durability};
+use tokio::sync::oneshot;
+
+use super::{store_error, tables::Tables};
+use crate::store::StoreError;
+
+/// Most rows that one transaction changes, roughly; more waits for the next one.
+pub(super) const GROUP: usize = 8_192;
+/// Most steps that wait; what comes then is turned away.
+const QUEUE: usize = 4_096;
+
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// Runs a step. What comes back tells the one who waits, once the transaction has ended.
+type Step = Box<dyn FnOnce(&mut Tables<'_>) -> (Reply, Result<(), StoreError>) + Send>;
+
+struct Job {
+    weight: usize,
+    step: Step,
+}
+
+/// A queue of steps and the thread that takes them. Dropping it lets the thread finish what waits.
+pub(super) struct Writer {
+    queue: Option<SyncSender<Job>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(database: Arc<Database>) -> Result<Self, StoreError> {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let thread = thread::Builder::new()
+            .name("blindbook-store".into())
+            .spawn(move || run(&database, &jobs))
+            .map_err(|error| StoreError::Io(error.to_string()))?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Has a step taken; ready once it is durable.
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        weight: usize,
+        step: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let step: Step = Box::new(move |tables| match step(tables) {
+            Ok(value) => {
+                let reply = move |committed: Result<(), StoreError>| {
+                    // Nobody waits any more: the step is durable all the same.
+                    let _gone = sender.send(committed.map(|()| value));
+                };
+                (Box::new(reply), Ok(()))
+            }
+            Err(error) => {
+                let reply = move |committed: Result<(), StoreError>| {
+                    let _gone = sender.send(Err(committed.err().unwrap_or(StoreError::Closed)));
+                };
+                (Box::new(reply), Err(error))
+            }
+        });
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue
+            .try_send(Job { weight, step })
+            .map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            })?;
+        receiver.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        let thread = self.thread.get_mut().map_or(None, |thread| thread.take());
+        if let Some(thread) = thread {
+            // It has told everybody who waited; a panic of its own has nobody else to hear it.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+/// One transaction: durable when it returns, or undone.
+pub(super) fn transact<T>(
+    database: &Database,
+    work: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut transaction = database.begin_write().map_err(store_error)?;
+    transaction
+        .set_durability(Durability::Immediate)
+        .map_err(store_error)?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    let value = {
+        let mut tables = Tables::open(&transaction)?;
+        work(&mut tables)?
+    };
+    transaction.commit().map_err(store_error)?;
+    Ok(value)
+}
+
+fn run(database: &Database, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let mut weight = first.weight;
+        let mut group = Vec::from([first.step]);
+        while weight < GROUP
+            && let Ok(job) = jobs.try_recv()
+        {
+            weight = weight.saturating_add(job.weight);
+            group.push(job.step);
+        }
+        let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
+        // A panic in a step must not leave the others without an answer, or half a step on the disk.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            transact(database, |tables| {
+                for step in group {
+                    let (reply, outcome) = step(tables);
+                    replies.push(reply);
+                    outcome?;
+                }
+                Ok(())
+            })
+        }))
+        .unwrap_or(Err(StoreError::Closed));
+        let failed = outcome.is_err();
+        for reply in replies {
+            reply(outcome.clone());
+        }
+        if failed {
+            // Whatever waits is told that the store is closed, when its sender is dropped.
+            return;
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! What every store promises. Each one runs the same suite; the embedded one has more to prove.
+
+#[path = "support/roles.rs"]
+mod roles;
+
+use std::num::NonZeroU32;
+
+use blindbook::{
+    Timestamp,
+    label::Label,
+    oprf::{Epoch, UnblindedElement},
+    server::{
+        EvaluationKey,
+        directory::{
+            BatchOutcome, Change, ChangeError, Consent, DECISION_RETENTION, EVIDENCE_RETENTION,
+            MemberBatch, Setting,
+        },
+        policy::Policy,
+        quota::{AccountKey, AdmitError, Charge, Quota, QuotaStore, RefusalReason, Scope},
+    },
+    store::{MemoryStore, Store, StoreError, StoredManifest},
+};
+use roles::{EPOCH, now, random_source};
+
+const T0: u64 = 1_800_000_000;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_secs(T0 + seconds)
+}
+
+/// Somebody's element, always the same for one number.
+fn who(number: u8) -> UnblindedElement {
+    let key = EvaluationKey::random(&mut random_source(number));
+    UnblindedElement::decode(&key.public_key().encode()).unwrap()
+}
+
+fn everyone(consented: u64) -> Setting {
+    Setting::Everyone(Consent::new(at(consented), "2026-11", "ios/settings").unwrap())
+}
+
+fn enrol(setting: Setting) -> Change {
+    Change::Enrol {
+        label: Label::new(b"handle").unwrap(),
+        setting,
+    }
+}
+
+fn batch(seconds: u64, changes: impl IntoIterator<Item = (u8, Change)>) -> MemberBatch {
+    MemberBatch {
+        epoch: EPOCH,
+        changes: changes
+            .into_iter()
+            .map(|(number, change)| (who(number), change))
+            .collect(),
+        at: at(seconds),
+    }
+}
+
+fn made(changed: u32, unchanged: u32) -> BatchOutcome {
+    BatchOutcome::Made { changed, unchanged }
+}
+
+fn charge(elements: u32, digest: u8, seconds: u64) -> Charge {
+    Charge {
+        account: AccountKey::new([3; 32]),
+        scope: Scope::Discover,
+        account_created: at(0),
+        elements: NonZeroU32::new(elements).unwrap(),
+        request_digest: [digest; 32],
+        epoch: EPOCH,
+        at: at(seconds),
+    }
+}
+
+fn findable(store: &impl Store, epoch: Epoch) -> Vec<[u8; 32]> {
+    let found = now(store.findable(epoch, None, 1_000)).unwrap();
+    found.iter().map(|one| *one.unblinded.expose()).collect()
+}
+
+fn quota_is_charged_once(store: &impl Store) {
+    let quota = Quota::new(Policy::default(), store).unwrap();
+    let first = now(quota.admit(charge(1_000, 1, 0))).unwrap();
+    assert_eq!(first.receipt.status.remaining, 24);
+    assert!(!first.receipt.replayed);
+    // The same bytes again.
+    let again = now(quota.admit(charge(1_000, 1, 60))).unwrap();
+    assert!(again.receipt.replayed);
+    // Others.
+    match now(quota.admit(charge(64, 2, 60))).unwrap_err() {
+        AdmitError::Refused(refusal) => {
+            assert_eq!(refusal.reason, RefusalReason::Elements);
+            assert!(refusal.retry_after.unwrap().as_secs() > 3_600);
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(now(store.key_evaluations(EPOCH)).unwrap(), 1_000);
+    assert_eq!(now(store.key_evaluations(Epoch::new(99))).unwrap(), 0);
+    // Two days later they aren't the same request any more.
+    let later = now(quota.admit(charge(100, 1, 2 * 86_400))).unwrap();
+    assert!(!later.receipt.replayed);
+    // A clock that goes back an hour is not believed.
+    match now(quota.admit(charge(1, 9, 86_400))).unwrap_err() {
+        AdmitError::Refused(refusal) => {
+            assert_eq!(refusal.reason, RefusalReason::ClockWentBack);
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn members_come_and_go(store: &impl Store) {
+    let enrolled = batch(
+        10,
+        [
+            (1, enrol(everyone(1))),
+            (2, enrol(Setting::Nobody)),
+            (3, enrol(everyone(2))),
+        ],
+    );
+    assert_eq!(now(store.change_members(enrolled)).unwrap(), made(3, 0));
+    let mut expected = [*who(1).expose(), *who(3).expose()];
+    expected.sort_unstable();
+    assert_eq!(findable(store, EPOCH), expected);
+    assert!(findable(store, Epoch::new(8)).is_empty());
+
+    // The same file again changes nothing.
+    let again = batch(20, [(1, enrol(everyone(1))), (3, enrol(everyone(2)))]);
+    assert_eq!(now(store.change_members(again)).unwrap(), made(0, 2));
+
+    // Page by page it is the same.
+    let first = now(store.findable(EPOCH, None, 1)).unwrap();
+    let after = *first[0].unblinded.expose();
+    assert_eq!(first[0].label.as_bytes(), b"handle");
+    let second = now(store.findable(EPOCH, Some(after), 1)).unwrap();
+    assert_eq!(*second[0].unblinded.expose(), expected[1]);
+    let after = *second[0].unblinded.expose();
+    assert!(
+        now(store.findable(EPOCH, Some(after), 1))
+            .unwrap()
+            .is_empty()
+    );
+
+    // All or none: the second change revives a decision that was revoked.
+    let hide = batch(100, [(1, enrol(Setting::Nobody))]);
+    assert_eq!(now(store.change_members(hide)).unwrap(), made(1, 0));
+    let mixed = batch(200, [(4, enrol(everyone(150))), (1, enrol(everyone(50)))]);
+    match now(store.change_members(mixed)).unwrap() {
+        BatchOutcome::Refused { index, error } => {
+            assert_eq!((index, error), (1, ChangeError::StaleConsent));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(findable(store, EPOCH), [*who(3).expose()]);
+
+    // Twice in one batch: in their order.
+    let twice = batch(
+        300,
+        [(5, enrol(everyone(250))), (5, enrol(Setting::Nobody))],
+    );
+    assert_eq!(now(store.change_members(twice)).unwrap(), made(2, 0));
+    assert_eq!(findable(store, EPOCH), [*who(3).expose()]);
+
+    // Deleted and opted out look the same in everything that is published.
+    let removed = batch(400, [(3, Change::Remove), (77, Change::Remove)]);
+    assert_eq!(now(store.change_members(removed)).unwrap(), made(1, 1));
+    assert!(findable(store, EPOCH).is_empty());
+}
+
+fn what_was_kept_long_enough_is_forgotten(store: &impl Store) {
+    let epoch = Epoch::new(20);
+    let in_epoch = |seconds, changes: Vec<(u8, Change)>| MemberBatch {
+        epoch,
+        ..batch(seconds, changes)
+    };
+    let enrolled = vec![(1, enrol(everyone(1))), (2, enrol(Setting::Nobody))];
+    now(store.change_members(in_epoch(10, enrolled))).unwrap();
+    let removed = vec![(1, Change::Remove), (2, Change::Remove)];
+    now(store.change_members(in_epoch(20, removed))).unwrap();
+
+    let after = |retention: std::time::Duration| at(20).saturating_add(retention);
+    let while_kept = after(DECISION_RETENTION).saturating_sub(std::time::Duration::from_secs(9));
+    let before = now(store.forget(while_kept, 100)).unwrap();
+    assert_eq!(before, 0);
+    // A decision without evidence goes after a month, the evidence after two years.
+    assert_eq!(
+        now(store.forget(after(DECISION_RETENTION), 100)).unwrap(),
+        1
+    );
+    assert_eq!(
+        now(store.forget(after(DECISION_RETENTION), 100)).unwrap(),
+        0
+    );
+    assert!(now(store.forget(after(EVIDENCE_RETENTION), 100)).unwrap() >= 1);
+    // Nothing of them is left: a consent that was once revoked counts as any other.
+    let back = vec![(1, enrol(everyone(1)))];
+    now(store.change_members(in_epoch(30, back))).unwrap();
+    assert_eq!(findable(store, epoch), [*who(1).expose()]);
+}
+
+fn the_chain_only_grows(store: &impl Store) {
+    assert_eq!(now(store.latest_manifest()).unwrap(), None);
+    let manifest = |sequence, byte| StoredManifest {
+        sequence,
+        bytes: vec![byte; 100],
+    };
+    assert!(!now(store.append_manifest(manifest(2, 2))).unwrap());
+    assert!(now(store.append_manifest(manifest(1, 1))).unwrap());
+    assert!(!now(store.append_manifest(manifest(1, 9))).unwrap());
+    assert!(now(store.append_manifest(manifest(2, 2))).unwrap());
+    assert_eq!(now(store.latest_manifest()).unwrap(), Some(manifest(2, 2)));
+}
+
+fn conforms<S: Store>(fresh: impl Fn() -> S) {
+    quota_is_charged_once(&fresh());
+    members_come_and_go(&fresh());
+    what_was_kept_long_enough_is_forgotten(&fresh());
+    the_chain_only_grows(&fresh());
+}
+
+#[test]
+fn the_memory_store_conforms() {
+    conforms(MemoryStore::new);
+}
+
+#[cfg(feature = "store")]
+mod embedded {
+    use std::{cell::Cell, fs, sync::Arc, thread};
+
+    use blindbook::store::RedbStore;
+
+    use super::*;
+
+    #[test]
+    fn the_embedded_store_conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        let next = Cell::new(0);
+        conforms(|| {
+            next.set(next.get() + 1);
+            RedbStore::open(&folder.path().join(next.get().to_string())).unwrap()
+        });
+    }
+
+    #[test]
+    fn everything_is_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = RedbStore::open(&path).unwrap();
+        let quota = Quota::new(Policy::default(), &store).unwrap();
+        now(quota.admit(charge(1_000, 1, 0))).unwrap();
+        now(store.change_members(batch(5, [(1, enrol(everyone(1)))]))).unwrap();
+        let manifest = StoredManifest {
+            sequence: 1,
+            bytes: vec![1],
+        };
+        now(store.append_manifest(manifest.clone())).unwrap();
+        drop(store);
+
+        let store = RedbStore::open(&path).unwrap();
+        let quota = Quota::new(Policy::default(), &store).unwrap();
+        assert!(
+            now(quota.admit(charge(1_000, 1, 5)))
+                .unwrap()
+                .receipt
+                .replayed
+        );
+        now(quota.admit(charge(1_000, 2, 5))).unwrap_err();
+        assert_eq!(findable(&store, EPOCH), [*who(1).expose()]);
+        assert_eq!(now(store.latest_manifest()).unwrap(), Some(manifest));
+    }
+
+    #[test]
+    fn charges_of_many_threads_add_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(RedbStore::open(&folder.path().join("store")).unwrap());
+        let threads: Vec<_> = (0..8_u8)
+            .map(|thread| {
+                let store = Arc::clone(&store);
+                thread::spawn(move || {
+                    let quota = Quota::new(Policy::default(), store).unwrap();
+                    for request in 0..50_u8 {
+                        let mut one = charge(16, request, 0);
+                        let mut account = [thread; 32];
+                        account[0] = request;
+                        one.account = AccountKey::new(account);
+                        now(quota.admit(one)).unwrap();
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(now(store.key_evaluations(EPOCH)).unwrap(), 8 * 50 * 16);
+    }
+
+    #[test]
+    fn a_file_that_is_in_use_or_no_store_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = RedbStore::open(&path).unwrap();
+        assert_eq!(RedbStore::open(&path).unwrap_err(), StoreError::Locked);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        now(store.change_members(batch(5, [(1, enrol(everyone(1)))]))).unwrap();
+        drop(store);
+        let good = fs::read(&path).unwrap();
+
+        let refused = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            let error = RedbStore::open(&path).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged(_)), "{name}: {error}");
+            assert_eq!(fs::read(&path).unwrap(), bytes, "{name} was changed");
+        };
+        refused("garbage", &[0x5a; 10_000]);
+        refused("truncated", &good[..good.len() / 2]);
+        let folder_as_file = RedbStore::open(folder.path()).unwrap_err();
+        assert!(matches!(folder_as_file, StoreError::Io(_)));
+    }
+
+    #[test]
+    fn ten_years_of_clock_give_each_bucket_back_at_most_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(&folder.path().join("store")).unwrap();
+        let outcome = |seconds| {
+            let debit = Policy::default().debit(charge(1_000, (seconds % 251) as u8, seconds));
+            now(store.charge(debit)).unwrap()
+        };
+        use blindbook::server::quota::ChargeOutcome::{Admitted, Refused};
+        assert!(matches!(outcome(0), Admitted(_)));
+        assert!(matches!(outcome(10 * 365 * 86_400), Refused(_)));
+        assert!(matches!(outcome(1), Refused(_)));
+    }
+}
