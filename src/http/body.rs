@@ -9,7 +9,7 @@ use axum::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Service, problem::Problem};
+use super::{Service, credential::only, problem::Problem};
 use crate::wire::MEDIA_TYPE;
 
 /// A body, and the room in memory that it takes until it is dropped.
@@ -21,9 +21,7 @@ pub(super) struct Body {
 
 /// Refuses another media type than that of our messages; parameters aren't defined for it.
 pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let declared = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let declared = only(headers, header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     match declared {
         Some(declared) if declared.trim().eq_ignore_ascii_case(MEDIA_TYPE) => Ok(()),
         _ => Err(Problem::wrong_media_type()),
