@@ -77,7 +77,7 @@ pub(super) async fn evaluate<S: Store>(
         })
         .await?
         .map_err(|error| match error {
-            EvaluateError::BadElement(_) => Problem::bad_element(),
+            EvaluateError::BadElement(_) => Problem::bad_element().quota(admission.receipt.status),
             EvaluateError::OtherPermit => Problem::internal(),
         })?;
     let response = EvaluateResponse {
