@@ -43,7 +43,7 @@ pub(super) async fn evaluate<S: Store>(
     };
     // One element more than allowed is let through, so that the quota can say what is wrong.
     let limit = OVERHEAD + ENCODED_LENGTH * (most as usize + 1);
-    let body = body::read(&service, request, limit).await?;
+    let body = body::read(&service, credential.account, request, limit).await?;
     let request = EvaluateRequest::decode(&body.bytes)?;
     drop(body);
     if request.epoch != service.evaluator.epoch() {

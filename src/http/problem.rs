@@ -180,6 +180,15 @@ impl Problem {
         .retry_after(Some(after))
     }
 
+    pub(super) fn too_many_at_once(after: Duration) -> Self {
+        Self::new(
+            "request-rate",
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests at once",
+        )
+        .retry_after(Some(after))
+    }
+
     pub(super) const fn nothing_published() -> Self {
         Self::new(
             "nothing-published",
