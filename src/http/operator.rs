@@ -44,6 +44,9 @@ pub(super) async fn metrics<S: Store>(State(service): State<Arc<Service<S>>>) ->
 pub(super) async fn publish<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
     match service.publish().await {
         Ok(publication) => {
+            if let Some(error) = publication.litter {
+                tracing::warn!(%error, "an old segment can't be removed");
+            }
             let base = publication.manifest.base();
             let report = serde_json::json!({
                 "sequence": publication.manifest.claims().sequence,
