@@ -116,6 +116,13 @@ pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
+    /// Whether steps can be taken. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why they can't; [`StoreError::Closed`] if the process has to be started anew.
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// How many elements the key of an epoch has evaluated, by the debits that are durable.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
 /// What operators reach. Not for the public: it has no credential of its own.
 pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
     Router::new()
-        .route("/healthz", get(operator::health))
+        .route("/healthz", get(operator::health::<S>))
         .route("/readyz", get(operator::ready::<S>))
         .route("/metrics", get(operator::metrics::<S>))
         .route("/publish", post(operator::publish::<S>))

@@ -108,6 +108,10 @@ impl Store for MemoryStore {
         Ok(due.len())
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        self.rows().map(drop)
+    }
+
     async fn key_evaluations(&self, epoch: Epoch) -> Result<u64, StoreError> {
         Ok(never(self.rows()?.evaluations(epoch)))
     }

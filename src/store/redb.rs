@@ -136,6 +136,13 @@ impl Store for RedbStore {
             .await
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        if !self.writer.is_open() {
+            return Err(StoreError::Closed);
+        }
+        self.latest_manifest().await.map(drop)
+    }
+
     async fn key_evaluations(&self, epoch: Epoch) -> Result<u64, StoreError> {
         let read = self.database.begin_read().map_err(store_error)?;
         tables::evaluations(&read, epoch)
