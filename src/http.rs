@@ -25,6 +25,7 @@ mod body;
 mod compute;
 pub mod credential;
 mod evaluate;
+mod forget;
 mod members;
 mod observe;
 mod operator;
@@ -41,7 +42,7 @@ use std::{
 
 pub use self::{
     observe::ObserveError,
-    routes::{operator_router, router},
+    routes::{ROUTES, operator_router, router},
     serve::{Listeners, serve},
 };
 

@@ -25,7 +25,7 @@ use crate::{server::quota::QuotaStatus, store::Store, wire::MEDIA_TYPE};
 
 /// Every route for clients and registrars. Each one that touches membership passes the quota, or wants the scope
 /// `enrol`, or serves what is published.
-const ROUTES: [&str; 4] = [
+pub const ROUTES: [&str; 4] = [
     "/v1/manifest",
     "/v1/segments/{id}",
     "/v1/evaluate",
