@@ -61,7 +61,7 @@ pub enum BatchOutcome {
     Made {
         /// Changes after which a member is otherwise than before.
         changed: u32,
-        /// Changes that had been made before.
+        /// Changes that had been made before; they only renew a decision not to be found.
         unchanged: u32,
     },
     /// Nothing is changed, because one change can't be made.
@@ -126,12 +126,12 @@ pub fn change<R: MemberRows>(rows: &mut R, batch: MemberBatch) -> Result<BatchOu
             Ok(after) => after,
             Err((_, error)) => return Ok(BatchOutcome::Refused { index, error }),
         };
-        if after == previous {
+        if Member::visible(Some(&after)) == Member::visible(previous.as_ref()) {
             unchanged += 1;
         } else {
             changed += 1;
         }
-        pending.insert(*unblinded, (before, after));
+        pending.insert(*unblinded, (before, Some(after)));
     }
     for (unblinded, (before, after)) in &pending {
         if before != after {
