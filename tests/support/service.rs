@@ -45,6 +45,7 @@ use zeroize::Zeroizing;
 pub const EPOCH: Epoch = Epoch::new(7);
 pub const SERVICE: &str = "chat.example";
 pub const SECRET: &[u8] = b"a secret that two backends share";
+pub const PEPPER: [u8; 32] = [5; 32];
 /// What the clock of a service says, unless a test gives it another one.
 pub const NOW: u64 = 1_800_000_000;
 pub const LABELS: LabelLength = match LabelLength::new(8) {
@@ -150,7 +151,7 @@ impl Running {
                 publisher: publisher(folder, setup.epoch),
                 policy: setup.policy,
                 credentials: setup.credentials,
-                pepper: SecretBytes::new(&mut [5; 32]),
+                pepper: SecretBytes::new(&mut PEPPER.clone()),
                 limits: setup.limits,
                 clock: setup.clock,
             }))
