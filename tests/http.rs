@@ -6,6 +6,8 @@ mod credentials;
 mod flow;
 #[path = "http/hostile.rs"]
 mod hostile;
+#[path = "http/operator.rs"]
+mod operator;
 #[path = "http/problems.rs"]
 mod problems;
 #[path = "http/published.rs"]

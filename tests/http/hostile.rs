@@ -315,7 +315,10 @@ fn who_hangs_up_before_the_answer_gets_it_later_for_nothing() {
         running.metric("blindbook_elements_total{kind=\"replayed\"}"),
         4_096
     );
-    assert_eq!(running.metric("blindbook_compute_queue_elements"), 0);
+    // The work that nobody waited for ends too, and its place is free again.
+    while running.metric("blindbook_compute_queue_elements") > 0 {
+        thread::yield_now();
+    }
 }
 
 #[test]
