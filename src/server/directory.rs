@@ -119,6 +119,11 @@ impl Member {
         }
     }
 
+    fn open_consent(&self) -> Option<&Consent> {
+        let last = self.intervals.last()?;
+        last.until.is_none().then_some(&last.consent)
+    }
+
     /// When the member could be found, oldest first. Only the last one can be open.
     #[must_use]
     pub fn intervals(&self) -> &[Interval] {
@@ -204,6 +209,7 @@ impl Member {
 /// Makes a change to what is known of an identifier.
 ///
 /// Making the same change again changes nothing, but that a decision not to be found is as late as it was last made.
+/// Nor does a consent older than the one under which a member can be found.
 ///
 /// # Errors
 ///
@@ -226,6 +232,14 @@ pub fn apply(
                 }
             }
             let mut member = existing.unwrap_or(Member::UNKNOWN);
+            if let Setting::Everyone(consent) = &setting
+                && member
+                    .open_consent()
+                    .is_some_and(|open| consent.at() < open.at())
+            {
+                // Sent before what we have, and late: neither its consent nor its label is the last word.
+                return Ok(member);
+            }
             member.label = Some(label);
             match setting {
                 Setting::Everyone(consent) => member.open(consent, at),
