@@ -1,6 +1,9 @@
 //! Address books as phones and computers export them. Numbers are from ranges reserved for fiction
 //! (Ofcom's for drama use, 07700 900000 to 900999).
 
+#[path = "contacts/sample.rs"]
+mod sample;
+
 use blindbook::client::contacts::{ContactSet, Region, parse_phone};
 
 fn gb() -> Option<Region> {
