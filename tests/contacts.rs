@@ -1,13 +1,21 @@
 //! Address books as phones and computers export them. Numbers are from ranges reserved for fiction
 //! (Ofcom's for drama use, 07700 900000 to 900999).
 
+#[path = "contacts/email.rs"]
+mod email;
+#[path = "contacts/phone.rs"]
+mod phone;
 #[path = "contacts/sample.rs"]
 mod sample;
 
 use blindbook::client::contacts::{ContactSet, Region, parse_phone};
 
+fn region(code: &str) -> Option<Region> {
+    Some(code.parse().unwrap())
+}
+
 fn gb() -> Option<Region> {
-    Some("GB".parse().unwrap())
+    region("GB")
 }
 
 fn inputs(set: &ContactSet) -> Vec<String> {
