@@ -77,6 +77,14 @@ const SPELLINGS: &[(&str, &str, &str)] = &[
     ("\u{feff}07700\u{200b}900\u{200d}123", "GB", "+447700900123"),
     ("\u{200e}+447700900123\u{200f}", "", "+447700900123"),
     ("+44\u{a0}7700\u{a0}900123", "", "+447700900123"),
+    // The narrow spaces of French typography, and a tab from a spreadsheet.
+    (
+        "+33\u{202f}6\u{202f}39\u{202f}98\u{202f}12\u{202f}34",
+        "",
+        "+33639981234",
+    ),
+    ("+44\u{2009}7700\u{2009}900123", "", "+447700900123"),
+    ("07700\t900123", "GB", "+447700900123"),
     ("07700\u{2011}900\u{2011}123", "GB", "+447700900123"),
     ("07700\u{2013}900123", "GB", "+447700900123"),
     ("07700\u{2212}900123", "GB", "+447700900123"),
@@ -144,6 +152,8 @@ const REFUSED: &[(&str, &str, PhoneError)] = &[
     ("", "GB", PhoneError::Empty),
     (" \t\u{a0}\u{3000}", "GB", PhoneError::Empty),
     ("\u{200e}\u{202a}\u{202c}", "GB", PhoneError::Empty),
+    // Two lines are two things, never one number.
+    ("07700\n900123", "GB", PhoneError::NotANumber),
     ("hello", "GB", PhoneError::NotANumber),
     ("-", "GB", PhoneError::NotANumber),
     ("+", "GB", PhoneError::NotANumber),
