@@ -175,6 +175,8 @@ const REFUSED: &[(&str, &str, PhoneError)] = &[
     ("**21*07700900123#", "GB", PhoneError::ServiceCode),
     ("*67 202 555 0143", "US", PhoneError::ServiceCode),
     ("#", "GB", PhoneError::ServiceCode),
+    ("＊１００＃", "GB", PhoneError::ServiceCode),
+    ("＃００２＃", "GB", PhoneError::ServiceCode),
     ("08081 570123", "GB", PhoneError::ServiceNumber),
     ("+44 808 157 0123", "", PhoneError::ServiceNumber),
     ("03069 990123", "GB", PhoneError::ServiceNumber),

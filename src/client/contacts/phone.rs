@@ -184,7 +184,7 @@ fn is_service(number: &PhoneNumber) -> bool {
 }
 
 /// Drops invisible format characters, the white space around, a trailing hash, and writes `tel:` in lower case;
-/// spaces of any width become those of ASCII.
+/// spaces of any width, stars and hashes become those of ASCII.
 fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     cleaned.extend(text.chars().filter(|c| !is_format(*c)).map(plain));
@@ -211,6 +211,8 @@ fn clean(text: &str) -> String {
 /// typography puts between digits. A line break isn't a space: what is on two lines isn't one number.
 fn plain(c: char) -> char {
     match c {
+        '\u{ff0a}' => '*',
+        '\u{ff03}' => '#',
         '\u{2028}' | '\u{2029}' => c,
         '\t' => ' ',
         _ if c.is_whitespace() && !c.is_control() => ' ',
