@@ -7,8 +7,10 @@ mod email;
 mod phone;
 #[path = "contacts/sample.rs"]
 mod sample;
+#[path = "contacts/vcard.rs"]
+mod vcard;
 
-use blindbook::client::contacts::{ContactSet, Region, parse_phone};
+use blindbook::client::contacts::{ContactSet, Region, RejectReason, parse_phone};
 
 fn region(code: &str) -> Option<Region> {
     Some(code.parse().unwrap())
@@ -22,6 +24,13 @@ fn inputs(set: &ContactSet) -> Vec<String> {
     set.identifiers()
         .iter()
         .map(|identifier| String::from_utf8(identifier.as_input().to_vec()).unwrap())
+        .collect()
+}
+
+fn reasons(set: &ContactSet) -> Vec<RejectReason> {
+    set.rejected()
+        .iter()
+        .map(|rejected| rejected.reason)
         .collect()
 }
 
