@@ -127,6 +127,24 @@ fn the_name_is_what_is_shown() {
     }
 }
 
+/// Early exporters cut lines after 75 bytes, whatever is there (RFC 5545, section 3.1 says to expect it). A
+/// character that lies on both sides of the cut made the whole card be taken for ISO 8859-1: names became
+/// gibberish, and numbers in other digits were lost.
+#[test]
+fn a_fold_inside_of_a_character_is_undone() {
+    let text = "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Анна\r\nTEL:٠٧٧٠٠ ٩٠٠١٢٣\r\nEND:VCARD\r\n";
+    for property in ["FN:", "TEL:"] {
+        let start = text.find(property).unwrap() + property.len();
+        for at in start + 1..start + 8 {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes.splice(at..at, *b"\r\n ");
+            let set = import(&bytes);
+            assert_eq!(inputs(&set), [NUMBER], "{at}");
+            assert_eq!(only_name(&set), "Анна", "{at}");
+        }
+    }
+}
+
 #[test]
 fn old_charsets_are_read_card_by_card() {
     let mut file = b"BEGIN:VCARD\nFN:Zo\xeb\nTEL:07700 900123\nEND:VCARD\n".to_vec();

@@ -149,7 +149,8 @@ impl Card {
     }
 
     fn line(&mut self, line: &[u8]) {
-        if !self.soft_break && !matches!(line.first(), Some(b' ' | b'\t')) {
+        let folded = !self.soft_break && matches!(line.first(), Some(b' ' | b'\t'));
+        if !self.soft_break && !folded {
             let property = PROPERTIES
                 .iter()
                 .position(|name| property_name(line).eq_ignore_ascii_case(name.as_bytes()));
@@ -168,7 +169,14 @@ impl Card {
             self.too_long = true;
             return;
         }
-        self.kept.extend_from_slice(line);
+        let content = if folded {
+            // Undone here, among bytes: some exporters cut characters in two.
+            self.kept.pop();
+            line.get(1..).unwrap_or_default()
+        } else {
+            line
+        };
+        self.kept.extend_from_slice(content);
         self.kept.push(b'\n');
     }
 }
