@@ -234,6 +234,45 @@ fn garbage_inside_of_a_card_does_not_hide_its_number() {
     }
 }
 
+/// What a number in a note means is anyone's guess, and a soft line break can put any text at the start of
+/// a line.
+#[test]
+fn a_note_is_not_looked_at_even_where_it_looks_like_a_number() {
+    for note in [
+        "NOTE:TEL:07700900124",
+        "NOTE:see\r\n TEL:07700900124",
+        "NOTE:see\\nTEL:07700900124",
+        "NOTE;ENCODING=QUOTED-PRINTABLE:see=0D=0A=\r\nTEL:07700900124",
+        "X-NOTE;ENCODING=QUOTED-PRINTABLE:see=\r\n=0D=0A=\r\nEMAIL:ada@example.org=\r\nTEL:1",
+    ] {
+        let set = card(&format!("FN:Ada\r\n{note}\r\nTEL:07700900123"));
+        assert_eq!(inputs(&set), [NUMBER], "{note:?}");
+    }
+}
+
+/// A soft line break takes in the line behind it, whatever it is. If that looks like a number it may have
+/// been one: whoever reads the report is told that something is missing.
+#[test]
+fn a_swallowed_number_is_told() {
+    for open in [
+        "FN;ENCODING=QUOTED-PRINTABLE:Ada=",
+        "NOTE;ENCODING=QUOTED-PRINTABLE:Ada=",
+        "EMAIL;ENCODING=QUOTED-PRINTABLE:ada@example.org=",
+    ] {
+        let set = card(&format!("{open}\r\nTEL:07700900124\r\nTEL:07700900123"));
+        assert!(inputs(&set).contains(&NUMBER.to_owned()), "{open}");
+        assert!(!inputs(&set).contains(&"tel:+447700900124".to_owned()));
+        assert!(
+            reasons(&set).contains(&RejectReason::SwallowedField),
+            "{open}"
+        );
+    }
+    let open = "TEL;ENCODING=QUOTED-PRINTABLE:07700900125=";
+    let set = card(&format!("{open}\r\nTEL:07700900124\r\nTEL:07700900123"));
+    assert_eq!(inputs(&set), [NUMBER]);
+    assert!(reasons(&set).contains(&RejectReason::SwallowedField));
+}
+
 #[test]
 fn groups_are_no_people() {
     for kind in [

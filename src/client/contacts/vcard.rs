@@ -74,7 +74,9 @@ struct Card {
     fields: usize,
     /// Whether the property of the previous line is kept.
     keeping: bool,
-    /// Whether the property of the previous line goes on by a soft line break of quoted-printable.
+    /// Whether the property of the previous line is in quoted-printable.
+    encoded: bool,
+    /// Whether it goes on by a soft line break.
     soft_break: bool,
     too_long: bool,
 }
@@ -143,6 +145,7 @@ impl Card {
             kept: b"BEGIN:VCARD\n".to_vec(),
             fields: 0,
             keeping: false,
+            encoded: false,
             soft_break: false,
             too_long: false,
         }
@@ -150,18 +153,20 @@ impl Card {
 
     fn line(&mut self, line: &[u8]) {
         let folded = !self.soft_break && matches!(line.first(), Some(b' ' | b'\t'));
-        if !self.soft_break && !folded {
+        if !folded {
             let property = PROPERTIES
                 .iter()
                 .position(|name| property_name(line).eq_ignore_ascii_case(name.as_bytes()));
-            self.keeping = property.is_some();
+            // Behind a soft break a line is part of a value, whatever it looks like: it is counted, and
+            // then missed among what the parser finds.
             self.fields += usize::from(property.is_some_and(|at| at < FIELD_PROPERTIES));
+            if !self.soft_break {
+                self.keeping = property.is_some();
+                self.encoded = contains_ignore_case(parameters(line), b"QUOTED-PRINTABLE");
+            }
         }
-        // Only encoded values go on after an equals sign at the end; that the line which began the value
-        // is encoded is seen once, and then carried.
-        self.soft_break = self.keeping
-            && line.ends_with(b"=")
-            && (self.soft_break || contains_ignore_case(line, b"QUOTED-PRINTABLE"));
+        // Only encoded values go on after an equals sign at the end.
+        self.soft_break = self.encoded && line.ends_with(b"=");
         if !self.keeping || self.too_long {
             return;
         }
@@ -200,6 +205,15 @@ fn property_name(line: &[u8]) -> &[u8] {
         .unwrap_or_default();
     let name = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
     name.trim_ascii()
+}
+
+/// What is before the value, without the name.
+fn parameters(line: &[u8]) -> &[u8] {
+    let before = line.split(|&byte| byte == b':').next().unwrap_or_default();
+    match before.iter().position(|&byte| byte == b';') {
+        Some(at) => before.get(at..).unwrap_or_default(),
+        None => &[],
+    }
 }
 
 fn contains_ignore_case(line: &[u8], needle: &[u8]) -> bool {
