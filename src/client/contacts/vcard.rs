@@ -153,6 +153,7 @@ impl Card {
 
     fn line(&mut self, line: &[u8]) {
         let folded = !self.soft_break && matches!(line.first(), Some(b' ' | b'\t'));
+        let continues = self.soft_break || folded;
         if !folded {
             let property = PROPERTIES
                 .iter()
@@ -160,9 +161,9 @@ impl Card {
             // Behind a soft break a line is part of a value, whatever it looks like: it is counted, and
             // then missed among what the parser finds.
             self.fields += usize::from(property.is_some_and(|at| at < FIELD_PROPERTIES));
-            if !self.soft_break {
+            if !continues {
                 self.keeping = property.is_some();
-                self.encoded = contains_ignore_case(parameters(line), b"QUOTED-PRINTABLE");
+                self.encoded = contains_ignore_case(before_value(line), b"QUOTED-PRINTABLE");
             }
         }
         // Only encoded values go on after an equals sign at the end.
@@ -181,7 +182,15 @@ impl Card {
         } else {
             line
         };
-        self.kept.extend_from_slice(content);
+        match bare_encoding(content).filter(|_| !continues) {
+            Some(at) => {
+                let (before, encoding) = content.split_at(at);
+                self.kept.extend_from_slice(before);
+                self.kept.extend_from_slice(b"ENCODING=");
+                self.kept.extend_from_slice(encoding);
+            }
+            None => self.kept.extend_from_slice(content),
+        }
         self.kept.push(b'\n');
     }
 }
@@ -207,13 +216,19 @@ fn property_name(line: &[u8]) -> &[u8] {
     name.trim_ascii()
 }
 
-/// What is before the value, without the name.
-fn parameters(line: &[u8]) -> &[u8] {
-    let before = line.split(|&byte| byte == b':').next().unwrap_or_default();
-    match before.iter().position(|&byte| byte == b';') {
-        Some(at) => before.get(at..).unwrap_or_default(),
-        None => &[],
-    }
+/// The name of a property and its parameters.
+fn before_value(line: &[u8]) -> &[u8] {
+    line.split(|&byte| byte == b':').next().unwrap_or_default()
+}
+
+/// Where a line says `;QUOTED-PRINTABLE` without `ENCODING=`. vCard 2.1 allows it, and old phones do it, but
+/// `calcard` takes it for a type.
+fn bare_encoding(line: &[u8]) -> Option<usize> {
+    const BARE: &[u8] = b";QUOTED-PRINTABLE";
+    before_value(line)
+        .windows(BARE.len())
+        .position(|window| window.eq_ignore_ascii_case(BARE))
+        .map(|at| at + 1)
 }
 
 fn contains_ignore_case(line: &[u8], needle: &[u8]) -> bool {
