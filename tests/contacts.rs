@@ -1,8 +1,12 @@
 //! Address books as phones and computers export them. Numbers are from ranges reserved for fiction
 //! (Ofcom's for drama use, 07700 900000 to 900999).
 
+#[path = "contacts/csv.rs"]
+mod csv;
 #[path = "contacts/email.rs"]
 mod email;
+#[path = "contacts/enrolment.rs"]
+mod enrolment;
 #[path = "contacts/phone.rs"]
 mod phone;
 #[path = "contacts/sample.rs"]
