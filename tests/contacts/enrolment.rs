@@ -104,6 +104,35 @@ fn every_unusable_line_is_told_with_its_number_and_reason() {
     }
 }
 
+/// A word for "phone" or "mail" in an address made the first line a header, which is passed over: the person
+/// was never enrolled, and nothing said so.
+#[test]
+fn the_first_person_is_never_taken_for_a_header() {
+    for first in [
+        "mail@example.org,a",
+        "mobile@example.org",
+        "ada@phone.example.org,a,everyone",
+        "tel:+447700900123,a",
+        "Tel +447700900123,a",
+        "mobile 07700 900123;a",
+    ] {
+        assert_eq!(read(first).len(), 1, "{first}");
+    }
+    for header in [
+        "identifier",
+        "phone;handle",
+        "MSISDN\thandle",
+        "\"E-mail\",\"handle\"",
+        "Mobile 1,x",
+    ] {
+        assert_eq!(
+            read(format!("{header}\n+447700900123,a\n")).len(),
+            1,
+            "{header}"
+        );
+    }
+}
+
 #[test]
 fn bytes_that_are_no_text_cost_their_line_only() {
     let mut file = b"+447700900123,a\n+447700900124,\xff\n\xc3\n".to_vec();
