@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use super::{
     FieldKind, Region, RejectReason,
-    csv::{Column, record_end, split},
+    csv::{Column, kind_of_cell, record_end, split},
     parse_field,
 };
 use crate::client::identifier::Identifier;
@@ -262,8 +262,9 @@ fn delimiter(line: &[u8]) -> u8 {
 
 fn is_header(line: &[u8]) -> bool {
     std::str::from_utf8(line).is_ok_and(|text| {
-        split(text, delimiter(line))
-            .get(0)
-            .is_some_and(|first| matches!(Column::of_header(first), Column::Field(_)))
+        split(text, delimiter(line)).get(0).is_some_and(|first| {
+            // `mobile@example.org` has a header's word in it, and is somebody.
+            matches!(Column::of_header(first), Column::Field(_)) && kind_of_cell(first).is_none()
+        })
     })
 }
