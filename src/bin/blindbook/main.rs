@@ -66,29 +66,34 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.json;
-    // A panic is a defect like any other, and has its exit code; its message is on standard error already.
-    let outcome = std::panic::catch_unwind(|| run(cli))
-        .unwrap_or_else(|_| Err(Failure::defect("a panic; please report what is above")));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if json {
-                println!(
-                    "{}",
-                    serde_json::json!({
-                        "error": failure.name(),
-                        "message": failure.to_string(),
-                        "retry_after": failure.retry_after(),
-                    })
-                );
-            } else {
-                eprintln!("blindbook: {failure}");
-            }
-            failure.exit_code()
+    let (json, outcome) = match Cli::try_parse() {
+        Ok(cli) => {
+            let json = cli.json;
+            // A panic is a defect like any other, and has its exit code; its message is on standard error.
+            let outcome = std::panic::catch_unwind(|| run(cli))
+                .unwrap_or_else(|_| Err(Failure::defect("a panic; please report what is above")));
+            (json, outcome)
         }
+        // Help, and mistakes in arguments for people.
+        Err(error) if !error.use_stderr() || !std::env::args().any(|word| word == "--json") => {
+            error.exit()
+        }
+        Err(error) => (true, Err(Failure::bad_input(error))),
+    };
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    if json {
+        let document = serde_json::json!({
+            "error": failure.name(),
+            "message": failure.to_string(),
+            "retry_after": failure.retry_after(),
+        });
+        println!("{document}");
+    } else {
+        eprintln!("blindbook: {failure}");
     }
+    failure.exit_code()
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
