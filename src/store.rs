@@ -80,7 +80,7 @@ pub struct StoredManifest {
 ///
 /// Quota rows come with [`QuotaStore`]. Time comes in; a store reads no clock.
 pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
-    /// Makes a batch of changes to the directory, all or none, by
+    /// Makes a batch of changes to the directory, by
     /// [`directory::change`](crate::server::directory::change()).
     ///
     /// # Errors

@@ -1,16 +1,40 @@
 //! Address books as phones and computers export them. Numbers are from ranges reserved for fiction
 //! (Ofcom's for drama use, 07700 900000 to 900999).
 
-use blindbook::client::contacts::{ContactSet, Region, parse_phone};
+#[path = "contacts/csv.rs"]
+mod csv;
+#[path = "contacts/email.rs"]
+mod email;
+#[path = "contacts/enrolment.rs"]
+mod enrolment;
+#[path = "contacts/phone.rs"]
+mod phone;
+#[path = "contacts/sample.rs"]
+mod sample;
+#[path = "contacts/vcard.rs"]
+mod vcard;
+
+use blindbook::client::contacts::{ContactSet, Region, RejectReason, parse_phone};
+
+fn region(code: &str) -> Option<Region> {
+    Some(code.parse().unwrap())
+}
 
 fn gb() -> Option<Region> {
-    Some("GB".parse().unwrap())
+    region("GB")
 }
 
 fn inputs(set: &ContactSet) -> Vec<String> {
     set.identifiers()
         .iter()
         .map(|identifier| String::from_utf8(identifier.as_input().to_vec()).unwrap())
+        .collect()
+}
+
+fn reasons(set: &ContactSet) -> Vec<RejectReason> {
+    set.rejected()
+        .iter()
+        .map(|rejected| rejected.reason)
         .collect()
 }
 

@@ -12,7 +12,6 @@
 //! | `body-timeout` | 408 | the body didn't come in time |
 //! | `wrong-epoch` | 409 | the key was rotated: fetch the manifest |
 //! | `wrong-label-length` | 409 | not the length of the service's labels |
-//! | `change-refused` | 409 | a consent that isn't newer than the decision it would revoke, or from the future |
 //! | `quota-exhausted` | 429 | `Retry-After` says when the same request can succeed |
 //! | `request-rate` | 429 | `Retry-After` |
 //! | `request-too-large` | 413 | more elements than one request may have |
@@ -39,10 +38,7 @@ use axum::{
 
 use super::routes::rate_limit;
 use crate::{
-    server::{
-        directory::ChangeError,
-        quota::{AdmitError, QuotaStatus, Refusal, RefusalReason},
-    },
+    server::quota::{AdmitError, QuotaStatus, Refusal, RefusalReason},
     store::StoreError,
     wire::DecodeError,
 };
@@ -160,15 +156,6 @@ impl Problem {
             StatusCode::CONFLICT,
             "labels of this service have another length",
         )
-    }
-
-    pub(super) fn change_refused(index: usize, error: ChangeError) -> Self {
-        Self::new(
-            "change-refused",
-            StatusCode::CONFLICT,
-            "a change can't be made, so none was",
-        )
-        .detail(format!("change {index}: {error}"))
     }
 
     pub(super) fn overloaded(after: Duration) -> Self {

@@ -14,7 +14,7 @@ use core::{fmt, time::Duration};
 
 pub use batch::{BatchOutcome, MemberBatch, MemberRows, change};
 
-pub use crate::wire::{Audience, Consent, ConsentError, Enrolment, Setting};
+pub use crate::wire::{Audience, ChangeError, Consent, ConsentError, Enrolment, Setting};
 use crate::{label::Label, timestamp::Timestamp};
 
 /// How long it is kept when a member could be found: two years (DESIGN, section 7).
@@ -64,18 +64,6 @@ pub enum Change {
     },
     /// Deletes the member.
     Remove,
-}
-
-/// A change that isn't made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChangeError {
-    /// The consent isn't newer than the member's decision not to be found.
-    #[error("the consent is older than the decision not to be found")]
-    StaleConsent,
-    /// The consent is dated more than five minutes ahead.
-    #[error("the consent is dated in the future")]
-    ConsentInFuture,
 }
 
 impl Member {

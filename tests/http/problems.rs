@@ -10,7 +10,10 @@ use blindbook::{
     http_client::TransportError,
     oprf::Epoch,
     server::policy::Policy,
-    wire::{EnrolRequest, EvaluateRequest, EvaluateResponse, Message, RemoveRequest, Setting},
+    wire::{
+        ChangeError, EnrolRequest, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
+        RemoveRequest, Setting,
+    },
 };
 
 use crate::{
@@ -434,7 +437,7 @@ fn registrars_are_refused_with_nothing_changed() {
     let other_length = other_length.unwrap().encode();
     fresh.refuses(&put(&enrol(), other_length), 409, "wrong-label-length");
 
-    // A consent from the future, behind one that is good: none of both.
+    // A consent from the future, behind two that are good.
     let future = enrolment(&registrar, EPOCH, &numbers(1..2), &everyone(NOW + 3_600));
     let mixed = {
         let good = EnrolRequest::decode(&good).unwrap().into_enrolments();
@@ -442,15 +445,20 @@ fn registrars_are_refused_with_nothing_changed() {
         let both = good.into_iter().chain(future).collect();
         EnrolRequest::new(EPOCH, LABELS, both).unwrap().encode()
     };
-    let refusal = fresh.refuses(&put(&enrol(), mixed), 409, "change-refused");
-    assert!(refusal.text().contains("change 2: "));
-    assert_eq!(fresh.published(), 0);
+    let refused = |answer: &Response| -> Vec<(u16, ChangeError)> {
+        let response = MembersResponse::decode(&answer.body).unwrap();
+        let refused = response.refused.iter();
+        refused.map(|one| (one.index, one.error)).collect()
+    };
+    let answer = put(&enrol(), mixed).send(fresh.running.public);
+    assert_eq!(refused(&answer), [(2, ChangeError::ConsentInFuture)]);
+    assert_eq!(fresh.published(), 2);
 
     // A consent older than a decision not to be found.
-    registrar.enrol(&good).unwrap();
     let hide = enrolment(&registrar, EPOCH, &numbers(0..1), &Setting::Nobody);
     registrar.enrol(&hide).unwrap();
-    fresh.refuses(&put(&enrol(), good.clone()), 409, "change-refused");
+    let answer = put(&enrol(), good.clone()).send(fresh.running.public);
+    assert_eq!(refused(&answer), [(0, ChangeError::StaleConsent)]);
     assert_eq!(fresh.published(), 1);
 
     // One message isn't the other.

@@ -207,7 +207,7 @@ impl Columns {
 }
 
 /// What a cell without header is: an address has an `@`, a number has digits.
-fn kind_of_cell(cell: &str) -> Option<FieldKind> {
+pub(super) fn kind_of_cell(cell: &str) -> Option<FieldKind> {
     let digits = cell.chars().filter(|c| c.is_numeric()).count();
     if cell.contains('@') || digits >= MIN_DIGITS {
         Some(FieldKind::of(cell))

@@ -183,10 +183,11 @@ fn is_service(number: &PhoneNumber) -> bool {
     }
 }
 
-/// Drops invisible format characters, the white space around, a trailing hash, and writes `tel:` in lower case.
+/// Drops invisible format characters, the white space around, a trailing hash, and writes `tel:` in lower case;
+/// spaces of any width, stars and hashes become those of ASCII.
 fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
-    cleaned.extend(text.chars().filter(|c| !is_format(*c)));
+    cleaned.extend(text.chars().filter(|c| !is_format(*c)).map(plain));
     let start = cleaned.len() - cleaned.trim_start().len();
     cleaned.drain(..start);
     cleaned.truncate(
@@ -204,6 +205,19 @@ fn clean(text: &str) -> String {
         scheme.make_ascii_lowercase();
     }
     cleaned
+}
+
+/// What `libphonenumber` knows of spaces ends with a few: not among them is the narrow one that French
+/// typography puts between digits. A line break isn't a space: what is on two lines isn't one number.
+fn plain(c: char) -> char {
+    match c {
+        '\u{ff0a}' => '*',
+        '\u{ff03}' => '#',
+        '\u{2028}' | '\u{2029}' => c,
+        '\t' => ' ',
+        _ if c.is_whitespace() && !c.is_control() => ' ',
+        _ => c,
+    }
 }
 
 /// Zero-width characters, joiners, marks and overrides of the writing direction.

@@ -74,7 +74,9 @@ struct Card {
     fields: usize,
     /// Whether the property of the previous line is kept.
     keeping: bool,
-    /// Whether the property of the previous line goes on by a soft line break of quoted-printable.
+    /// Whether the property of the previous line is in quoted-printable.
+    encoded: bool,
+    /// Whether it goes on by a soft line break.
     soft_break: bool,
     too_long: bool,
 }
@@ -143,24 +145,29 @@ impl Card {
             kept: b"BEGIN:VCARD\n".to_vec(),
             fields: 0,
             keeping: false,
+            encoded: false,
             soft_break: false,
             too_long: false,
         }
     }
 
     fn line(&mut self, line: &[u8]) {
-        if !self.soft_break && !matches!(line.first(), Some(b' ' | b'\t')) {
+        let folded = !self.soft_break && matches!(line.first(), Some(b' ' | b'\t'));
+        let continues = self.soft_break || folded;
+        if !folded {
             let property = PROPERTIES
                 .iter()
                 .position(|name| property_name(line).eq_ignore_ascii_case(name.as_bytes()));
-            self.keeping = property.is_some();
+            // Behind a soft break a line is part of a value, whatever it looks like: it is counted, and
+            // then missed among what the parser finds.
             self.fields += usize::from(property.is_some_and(|at| at < FIELD_PROPERTIES));
+            if !continues {
+                self.keeping = property.is_some();
+                self.encoded = contains_ignore_case(before_value(line), b"QUOTED-PRINTABLE");
+            }
         }
-        // Only encoded values go on after an equals sign at the end; that the line which began the value
-        // is encoded is seen once, and then carried.
-        self.soft_break = self.keeping
-            && line.ends_with(b"=")
-            && (self.soft_break || contains_ignore_case(line, b"QUOTED-PRINTABLE"));
+        // Only encoded values go on after an equals sign at the end.
+        self.soft_break = self.encoded && line.ends_with(b"=");
         if !self.keeping || self.too_long {
             return;
         }
@@ -168,7 +175,22 @@ impl Card {
             self.too_long = true;
             return;
         }
-        self.kept.extend_from_slice(line);
+        let content = if folded {
+            // Undone here, among bytes: some exporters cut characters in two.
+            self.kept.pop();
+            line.get(1..).unwrap_or_default()
+        } else {
+            line
+        };
+        match bare_encoding(content).filter(|_| !continues) {
+            Some(at) => {
+                let (before, encoding) = content.split_at(at);
+                self.kept.extend_from_slice(before);
+                self.kept.extend_from_slice(b"ENCODING=");
+                self.kept.extend_from_slice(encoding);
+            }
+            None => self.kept.extend_from_slice(content),
+        }
         self.kept.push(b'\n');
     }
 }
@@ -192,6 +214,21 @@ fn property_name(line: &[u8]) -> &[u8] {
         .unwrap_or_default();
     let name = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
     name.trim_ascii()
+}
+
+/// The name of a property and its parameters.
+fn before_value(line: &[u8]) -> &[u8] {
+    line.split(|&byte| byte == b':').next().unwrap_or_default()
+}
+
+/// Where a line says `;QUOTED-PRINTABLE` without `ENCODING=`. vCard 2.1 allows it, and old phones do it, but
+/// `calcard` takes it for a type.
+fn bare_encoding(line: &[u8]) -> Option<usize> {
+    const BARE: &[u8] = b";QUOTED-PRINTABLE";
+    before_value(line)
+        .windows(BARE.len())
+        .position(|window| window.eq_ignore_ascii_case(BARE))
+        .map(|at| at + 1)
 }
 
 fn contains_ignore_case(line: &[u8], needle: &[u8]) -> bool {
