@@ -21,9 +21,7 @@ use blindbook::{
 };
 use proptest::{
     collection::vec,
-    prelude::{
-        Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
-    },
+    prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest},
 };
 use roles::{EPOCH, now};
 
@@ -362,6 +360,7 @@ proptest! {
 #[cfg(feature = "store")]
 mod durable {
     use blindbook::store::{RedbStore, Store};
+    use proptest::prelude::prop_assert_eq;
 
     use super::*;
 
