@@ -188,6 +188,41 @@ fn members_come_and_go(store: &impl Store) {
     assert!(findable(store, EPOCH).is_empty());
 }
 
+/// A removal was forgotten at once if nobody was there to be removed. So an enrolment that was sent earlier and
+/// came later put somebody into the published set whose deletion had been confirmed; the same with a second
+/// deletion after a first one.
+fn a_removal_outranks_what_arrives_after_it(store: &impl Store) {
+    let removed = |seconds| batch(seconds, [(1, Change::Remove)]);
+    assert_eq!(now(store.change_members(removed(100))).unwrap(), made(0, 1));
+    let late = |consented| batch(110, [(1, enrol(everyone(consented)))]);
+    let stale = || BatchOutcome {
+        refused: vec![RefusedChange {
+            index: 0,
+            error: ChangeError::StaleConsent,
+        }],
+        ..made(0, 0)
+    };
+    assert_eq!(now(store.change_members(late(90))).unwrap(), stale());
+    assert_eq!(now(store.change_members(removed(120))).unwrap(), made(0, 1));
+    assert_eq!(now(store.change_members(late(115))).unwrap(), stale());
+    assert!(findable(store, EPOCH).is_empty());
+    // A new decision counts.
+    assert_eq!(now(store.change_members(late(121))).unwrap(), made(1, 0));
+    assert_eq!(findable(store, EPOCH).len(), 1);
+}
+
+/// A clock that jumped ten years ahead, and that the quota didn't believe, made the store forget every deletion and
+/// all evidence.
+fn a_clock_that_jumps_ahead_makes_nothing_forgotten(store: &impl Store) {
+    let quota = Quota::new(Policy::default(), store).unwrap();
+    now(quota.admit(charge(16, 1, 50))).unwrap();
+    now(store.change_members(batch(60, [(1, Change::Remove)]))).unwrap();
+    let years = 10 * 365 * 86_400;
+    assert_eq!(now(store.forget(at(years), 100)).unwrap(), 0);
+    let late = batch(70, [(1, enrol(everyone(55)))]);
+    assert_eq!(now(store.change_members(late)).unwrap().refused.len(), 1);
+}
+
 fn what_was_kept_long_enough_is_forgotten(store: &impl Store) {
     let epoch = Epoch::new(20);
     let in_epoch = |seconds, changes: Vec<(u8, Change)>| MemberBatch {
@@ -235,6 +270,8 @@ fn the_chain_only_grows(store: &impl Store) {
 fn conforms<S: Store>(fresh: impl Fn() -> S) {
     quota_is_charged_once(&fresh());
     members_come_and_go(&fresh());
+    a_removal_outranks_what_arrives_after_it(&fresh());
+    a_clock_that_jumps_ahead_makes_nothing_forgotten(&fresh());
     what_was_kept_long_enough_is_forgotten(&fresh());
     the_chain_only_grows(&fresh());
 }

@@ -65,7 +65,7 @@ async fn change<S: Store>(
     if credential.scope != Scope::Enrol {
         return Err(Problem::wrong_scope());
     }
-    let body = body::read(service, request, LIMIT).await?;
+    let body = body::read(service, credential.account, request, LIMIT).await?;
     check_epoch(&body.bytes, service.evaluator.epoch())?;
     // Decoding checks a group element for each member: that is arithmetic.
     let place = service.compute.enter(body.bytes.len() / 320)?;

@@ -7,7 +7,7 @@
 //! | `wrong-scope` | 403 | a credential for something else |
 //! | `wrong-media-type` | 415 | |
 //! | `malformed-message` | 400 | the bytes aren't the message; `detail` says why |
-//! | `bad-element` | 400 | an encoding isn't a group element |
+//! | `bad-element` | 400 | an encoding isn't a group element; an evaluation is charged nevertheless |
 //! | `body-too-large` | 413 | |
 //! | `body-timeout` | 408 | the body didn't come in time |
 //! | `wrong-epoch` | 409 | the key was rotated: fetch the manifest |
@@ -77,6 +77,12 @@ impl Problem {
 
     fn retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
+        self
+    }
+
+    /// Tells what the account has left.
+    pub(super) fn quota(mut self, status: QuotaStatus) -> Self {
+        self.quota = Some(status);
         self
     }
 
@@ -157,6 +163,15 @@ impl Problem {
             "overloaded",
             StatusCode::SERVICE_UNAVAILABLE,
             "too much to do; nothing was charged",
+        )
+        .retry_after(Some(after))
+    }
+
+    pub(super) fn too_many_at_once(after: Duration) -> Self {
+        Self::new(
+            "request-rate",
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests at once",
         )
         .retry_after(Some(after))
     }
@@ -266,11 +281,10 @@ impl From<Refusal> for Problem {
                 "the service's clock can't be believed",
             ),
         };
-        let mut problem = Self::new(name, status, title)
+        Self::new(name, status, title)
             .detail(refusal.reason)
-            .retry_after(refusal.retry_after);
-        problem.quota = Some(refusal.status);
-        problem
+            .retry_after(refusal.retry_after)
+            .quota(refusal.status)
     }
 }
 

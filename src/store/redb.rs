@@ -38,7 +38,7 @@ use crate::{
     oprf::{Encoding, Epoch},
     server::{
         directory::{BatchOutcome, MemberBatch, MemberRows, change},
-        quota::{ChargeOutcome, Debit, QuotaStore, charge},
+        quota::{ChargeOutcome, ChargeRows, Debit, QuotaStore, charge},
     },
     timestamp::Timestamp,
 };
@@ -125,6 +125,7 @@ impl Store for RedbStore {
     async fn forget(&self, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.writer
             .submit(limit, move |tables| {
+                let at = tables.latest()?.map_or(at, |latest| latest.min(at));
                 let due = tables.due(at, limit)?;
                 for (epoch, unblinded) in &due {
                     let before = tables.member(*epoch, unblinded)?;
@@ -134,6 +135,13 @@ impl Store for RedbStore {
                 Ok(due.len())
             })
             .await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        if !self.writer.is_open() {
+            return Err(StoreError::Closed);
+        }
+        self.latest_manifest().await.map(drop)
     }
 
     async fn key_evaluations(&self, epoch: Epoch) -> Result<u64, StoreError> {

@@ -58,7 +58,7 @@ impl MemberBatch {
 pub struct BatchOutcome {
     /// Changes after which a member is otherwise than before.
     pub changed: u32,
-    /// Changes that had been made before.
+    /// Changes that had been made before; they only renew a decision not to be found.
     pub unchanged: u32,
     /// Changes that aren't made, ascending.
     pub refused: Vec<RefusedChange>,
@@ -116,15 +116,14 @@ pub fn change<R: MemberRows>(rows: &mut R, batch: MemberBatch) -> Result<BatchOu
                 (known.clone(), known)
             }
         };
-        let previous = current.clone();
-        let after = match apply(current, change, at) {
-            Ok(after) if after == previous => {
-                outcome.unchanged += 1;
-                after
-            }
+        let after = match apply(current.clone(), change, at) {
             Ok(after) => {
-                outcome.changed += 1;
-                after
+                if Member::visible(Some(&after)) == Member::visible(current.as_ref()) {
+                    outcome.unchanged += 1;
+                } else {
+                    outcome.changed += 1;
+                }
+                Some(after)
             }
             Err((unchanged, error)) => {
                 // A message has at most 65,535 changes.
