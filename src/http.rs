@@ -185,7 +185,18 @@ impl<S: Store> Service<S> {
             observer: Observer::new()?,
         };
         if let Some(published) = published {
-            service.show(published);
+            // A backup of the store alone has lost it. A manifest that names it would be of no use to anybody.
+            let segment = service
+                .publisher
+                .folder()
+                .path(&published.manifest.base().id);
+            if segment.is_file() {
+                service.show(published);
+            } else {
+                tracing::error!(
+                    "the published segment is missing: the set has to be published anew"
+                );
+            }
         }
         Ok(Arc::new(service))
     }

@@ -38,6 +38,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use blindbook::store::{RedbStore, StoreError};
 use rand::RngExt;
 
 use std::sync::Arc;
@@ -123,6 +124,9 @@ fn what_was_confirmed_survives_every_kill() {
     let mut confirmed = load::Confirmed::default();
     while lives < LIVES && (lives < 50 || begun.elapsed() < LONGEST_TEST) {
         let victim = Victim::start(folder.path());
+        // Nobody else writes into a store that is in use, whatever process it is.
+        let second = RedbStore::open(&folder.path().join("store"));
+        assert_eq!(second.unwrap_err(), StoreError::Locked);
         let load = Load::start(
             victim.public,
             victim.operator,

@@ -30,10 +30,15 @@ pub(super) async fn health<S: Store>(State(service): State<Arc<Service<S>>>) -> 
 
 /// Requests can be answered: the store works, something is published, and nobody has asked us to stop.
 pub(super) async fn ready<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
+    let published = service.published();
+    let epoch = published.map(|published| published.manifest.claims().epoch);
     let missing = if service.stopping.load(Ordering::Relaxed) {
         Some(String::from("stopping"))
-    } else if service.published().is_none() {
+    } else if epoch.is_none() {
         Some(String::from("nothing is published yet"))
+    } else if epoch != Some(service.evaluator.epoch()) {
+        // Clients would ask for evaluations in an epoch that is over.
+        Some(String::from("nothing is published in this epoch yet"))
     } else {
         check(&service).await.err().map(|error| error.to_string())
     };

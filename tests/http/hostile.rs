@@ -130,6 +130,37 @@ fn a_handshake_that_does_not_end_is_not_waited_for() {
     running.stop();
 }
 
+/// A phone in a tunnel. It asked once, so it isn't a slow head; and it doesn't answer the pings that follow.
+#[test]
+fn who_vanishes_from_http_2_is_not_waited_for() {
+    let (_folder, running) = start(impatient());
+    running.publish();
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let head = [0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
+        [&head, payload].concat()
+    };
+    // RFC 7541: GET, http, and literals for path and authority.
+    let headers = [
+        &[0x82, 0x86, 0x04, 12][..],
+        b"/v1/manifest",
+        &[0x01, 4],
+        b"here",
+    ]
+    .concat();
+    let mut stream = raw::connect(running.public);
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .unwrap();
+    stream.write_all(&frame(4, 0, 0, &[])).unwrap();
+    stream.write_all(&frame(1, 5, 1, &headers)).unwrap();
+    let mut bytes = Vec::new();
+    let _reset = stream.read_to_end(&mut bytes);
+    // The answer was there: the manifest names its service.
+    let name = SERVICE.as_bytes();
+    assert!(bytes.windows(name.len()).any(|window| window == name));
+    unharmed(&running);
+}
+
 #[test]
 fn what_is_no_request_is_turned_away() {
     let (_folder, running) = start(impatient());

@@ -2,11 +2,21 @@
 
 use std::{
     io::Write,
-    sync::{Mutex, OnceLock},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
-use blindbook::{client::Identifier, http::Limits, wire::EnrolRequest, wire::Message};
+use blindbook::{
+    Timestamp,
+    client::Identifier,
+    http::Limits,
+    http_client::Transport,
+    wire::{EnrolRequest, Message},
+};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -113,6 +123,57 @@ fn what_operators_see_is_not_for_the_public() {
     // Looking doesn't publish.
     assert_eq!(raw::get(running.operator, "/publish").status, 405);
     assert_eq!(running.metric("blindbook_published_sequence"), 0);
+}
+
+/// What a backup of the store alone looks like: the manifest would send everybody after a segment that isn't there.
+#[test]
+fn without_its_segment_a_publication_is_none() {
+    let (folder, running) = start();
+    running.publish();
+    running.stop();
+    std::fs::remove_file(&segments(folder.path())[0]).unwrap();
+    let running = Running::start(folder.path(), Setup::default());
+    assert_eq!(raw::get(running.operator, "/readyz").status, 503);
+    let manifest = raw::get(running.public, "/v1/manifest");
+    assert_eq!(manifest.problem(), "nothing-published");
+    running.publish();
+    assert_eq!(running.metric("blindbook_published_sequence"), 2);
+    assert_eq!(raw::get(running.operator, "/readyz").status, 200);
+    running.stop();
+}
+
+/// A deletion is remembered for a month, so that nothing that was sent before it brings the member back; then nothing
+/// is left.
+#[test]
+fn what_was_kept_long_enough_is_forgotten() {
+    static CLOCK: AtomicU64 = AtomicU64::new(NOW);
+    let setup = || Setup {
+        clock: || Timestamp::from_secs(CLOCK.load(Ordering::SeqCst)),
+        ..Setup::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), setup());
+    let registrar = running.transport(Some(&enrol()));
+    let member = enrolment(&registrar, EPOCH, &numbers(0..1), &everyone(NOW - 60));
+    let removed = removal(&registrar, EPOCH, &numbers(0..1));
+    registrar.remove(&removed).unwrap();
+    let late = |registrar: &Transport| registrar.enrol(&member).map(|answer| changed(&answer));
+    assert!(late(&registrar).is_err());
+
+    CLOCK.store(NOW + 31 * 86_400, Ordering::SeqCst);
+    let mut claims = claims("registrar", "enrol");
+    claims.exp += 31 * 86_400;
+    let credential = blindbook::http::credential::mint(&claims, SECRET).unwrap();
+    // The store believes a clock by which something was charged.
+    Request::evaluate(&credential, request_of(16, 1)).send(running.public);
+    running.stop();
+    let running = Running::start(folder.path(), setup());
+    let registrar = running.transport(Some(&credential));
+    let begun = Instant::now();
+    let outcome = std::iter::repeat_with(|| late(&registrar))
+        .find(|outcome| outcome.is_ok() || begun.elapsed() > Duration::from_secs(60));
+    assert_eq!(outcome.unwrap().unwrap(), (1, 0));
+    running.stop();
 }
 
 /// Old segments that can't be removed are litter; the publication that follows them is good.

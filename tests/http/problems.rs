@@ -355,6 +355,8 @@ fn after_the_key_was_rotated_the_same_request_costs_again() {
         ..Setup::default()
     };
     let running = Running::start(folder.path(), rotated);
+    // Until something is published, the manifest sends clients to the old epoch.
+    assert_eq!(raw::get(running.operator, "/readyz").status, 503);
     assert_eq!(sent(&running, &body).problem(), "wrong-epoch");
     body[2..10].copy_from_slice(&8_u64.to_be_bytes());
     let answer = sent(&running, &body);
@@ -364,6 +366,7 @@ fn after_the_key_was_rotated_the_same_request_costs_again() {
     );
     assert_eq!(running.charged(), 16);
     running.publish();
+    assert_eq!(raw::get(running.operator, "/readyz").status, 200);
     running.stop();
     // Nobody goes back: clients would refuse that.
     assert!(
