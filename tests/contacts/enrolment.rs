@@ -248,7 +248,7 @@ fn a_position_of_another_file_is_refused() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    for (offset, line) in [(0, 0), (0, 2), (27, 0), (u64::MAX, 2)] {
+    for (offset, line) in [(0, 0), (0, 2), (27, 0), (27, 1), (u64::MAX, 2)] {
         let position = Position { offset, line };
         let resumed = EnrolmentReader::resume(Cursor::new(file.as_bytes()), gb(), position);
         assert!(

@@ -171,8 +171,7 @@ impl<R: BufRead + Seek> EnrolmentReader<R> {
         region: Option<Region>,
         position: Position,
     ) -> Result<Self, ResumeError> {
-        let is_start = position == Position::START;
-        if is_start != (position.offset == 0) || position.line == 0 {
+        if (position.line == 1) != (position.offset == 0) || position.line == 0 {
             return Err(ResumeError::Position);
         }
         if let Some(before) = position.offset.checked_sub(1) {
