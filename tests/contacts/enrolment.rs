@@ -75,6 +75,10 @@ fn every_unusable_line_is_told_with_its_number_and_reason() {
     for (line, reason) in [
         ("999,a", RejectReason::Phone(PhoneError::ShortCode)),
         (",a,everyone", RejectReason::Phone(PhoneError::Empty)),
+        (
+            "\t+447700900123\teveryone",
+            RejectReason::Phone(PhoneError::Empty),
+        ),
         (" ,a", RejectReason::Phone(PhoneError::Empty)),
         ("\"\",a", RejectReason::Phone(PhoneError::Empty)),
         ("Ada Example,a", RejectReason::Phone(PhoneError::NotANumber)),

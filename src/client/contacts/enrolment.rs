@@ -209,8 +209,8 @@ impl<R: BufRead> Iterator for EnrolmentReader<R> {
             if offset == 0 {
                 content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
             }
-            let content = content.trim_ascii();
-            if content.is_empty() || (offset == 0 && is_header(content)) {
+            let content = trim(content);
+            if content.trim_ascii().is_empty() || (offset == 0 && is_header(content)) {
                 continue;
             }
             return Some(Ok(EnrolmentLine {
@@ -242,6 +242,14 @@ pub enum ResumeError {
     /// The file can't be read.
     #[error("the file can't be read")]
     Source(#[from] io::Error),
+}
+
+/// Drops the white space around a line, but for tabs: they separate fields, and the first may be empty.
+fn trim(line: &[u8]) -> &[u8] {
+    let is_content = |byte: &u8| !matches!(byte, b' ' | b'\r');
+    let start = line.iter().position(is_content).unwrap_or(line.len());
+    let end = line.iter().rposition(is_content).map_or(start, |at| at + 1);
+    line.get(start..end).unwrap_or_default()
 }
 
 /// What separates the fields of a line: the first separator in it, since no identifier holds any.
