@@ -75,6 +75,10 @@ fn every_unusable_line_is_told_with_its_number_and_reason() {
     for (line, reason) in [
         ("999,a", RejectReason::Phone(PhoneError::ShortCode)),
         (",a,everyone", RejectReason::Phone(PhoneError::Empty)),
+        (
+            "\t+447700900123\teveryone",
+            RejectReason::Phone(PhoneError::Empty),
+        ),
         (" ,a", RejectReason::Phone(PhoneError::Empty)),
         ("\"\",a", RejectReason::Phone(PhoneError::Empty)),
         ("Ada Example,a", RejectReason::Phone(PhoneError::NotANumber)),
@@ -248,7 +252,7 @@ fn a_position_of_another_file_is_refused() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    for (offset, line) in [(0, 0), (0, 2), (27, 0), (u64::MAX, 2)] {
+    for (offset, line) in [(0, 0), (0, 2), (27, 0), (27, 1), (u64::MAX, 2)] {
         let position = Position { offset, line };
         let resumed = EnrolmentReader::resume(Cursor::new(file.as_bytes()), gb(), position);
         assert!(
