@@ -12,7 +12,9 @@ use blindbook::{
     label::Label,
     oprf::{BlindedElements, UnblindedElement},
     server::{directory::Consent, policy::Policy},
-    wire::{EnrolRequest, Enrolment, EvaluateRequest, Message, RemoveRequest, Setting},
+    wire::{
+        EnrolRequest, Enrolment, EvaluateRequest, MembersResponse, Message, RemoveRequest, Setting,
+    },
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use zeroize::Zeroizing;
@@ -221,14 +223,19 @@ fn register(public: SocketAddr, members: &Members, part: usize, mut random: StdR
                     continue;
                 };
                 match transport.enrol(&old) {
-                    Err(TransportError::Refused(problem)) if problem.status == 409 => continue,
-                    Err(TransportError::Unreachable(_)) => return news,
-                    other => panic!("{other:?}"),
+                    Ok(answer) => {
+                        let response = MembersResponse::decode(&answer.body).unwrap();
+                        assert_eq!(response.refused.len(), 1, "somebody was brought back");
+                        continue;
+                    }
+                    Err(_) => return news,
                 }
             }
         };
         match sent {
-            Ok(_) => {
+            Ok(answer) => {
+                let response = MembersResponse::decode(&answer.body).unwrap();
+                assert_eq!(response.refused, []);
                 members.confirm(number, findable);
                 news.enrolled += usize::from(findable);
                 news.hidden += usize::from(!findable);

@@ -362,6 +362,7 @@ pub fn evaluate(
 
 pub fn changed(answer: &Answer) -> (u32, u32) {
     let response = MembersResponse::decode(&answer.body).unwrap();
+    assert_eq!(response.refused, []);
     (response.changed, response.unchanged)
 }
 

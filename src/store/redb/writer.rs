@@ -91,7 +91,12 @@ impl Writer {
                 TrySendError::Full(_) => StoreError::Overloaded,
                 TrySendError::Disconnected(_) => StoreError::Closed,
             })?;
-        receiver.await.unwrap_or(Err(StoreError::Closed))
+        let outcome = receiver.await.unwrap_or(Err(StoreError::Closed));
+        if outcome.is_err() {
+            // Whoever hears of a failure finds the store closed; the thread may not have got so far.
+            self.open.store(false, Ordering::Release);
+        }
+        outcome
     }
 }
 
