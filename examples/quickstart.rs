@@ -1,4 +1,7 @@
 //! Both roles in one process, no network: `cargo run --example quickstart`.
+//!
+//! The bytes that would go over a connection are `Vec<u8>` here; everything else is as in production, but for the
+//! store, which forgets.
 
 use std::{
     error::Error,
@@ -6,108 +9,160 @@ use std::{
     num::NonZeroU32,
     pin::pin,
     task::{Context, Poll, Waker},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use blindbook::{
     Timestamp,
-    client::{Identifier, OprfClient},
+    client::{Identifier, NormalisationProfile, OprfClient, SyncState},
     label::{Label, LabelLength},
-    oprf::{ContactKey, Epoch, ServiceId, UnblindedElement},
+    oprf::{Epoch, ServiceId},
     server::{
         EvaluationKey, Evaluator,
+        directory::{Change, Consent, MemberBatch, Setting},
         policy::Policy,
+        publish::{FindableSet, Terms},
         quota::{AccountKey, Charge, Quota, Scope},
     },
-    store::MemoryStore,
+    snapshot::{Segment, SignedManifest, SnapshotKey},
+    store::{MemoryStore, Store},
+    wire::{EvaluateRequest, EvaluateResponse, Message},
 };
-use rand::{
-    rand_core::{CryptoRng, UnwrapErr},
-    rngs::SysRng,
-};
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
 
-const EPOCH: Epoch = Epoch::new(1);
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-struct Service {
-    evaluator: Evaluator,
-    quota: Quota<MemoryStore>,
-}
-
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let mut rng = UnwrapErr(SysRng);
-    let service_id = ServiceId::new("chat.example")?.hash();
-    let service = Service {
-        evaluator: Evaluator::new(EPOCH, EvaluationKey::random(&mut rng)),
+    let epoch = Epoch::new(1);
+
+    // The operator: a key for evaluating, another one for signing, a quota, a store.
+    let service = ServiceId::new("chat.example")?;
+    let server = Server {
+        evaluator: Evaluator::new(epoch, EvaluationKey::random(&mut rng)),
         quota: Quota::new(Policy::default(), MemoryStore::new())?,
     };
-    let client = OprfClient::new(service.evaluator.public_key().clone());
+    let snapshot_key = SnapshotKey::random(&mut rng);
+    let terms = Terms {
+        service: service.clone(),
+        normalisation: NormalisationProfile::CURRENT.id(),
+        label_length: LabelLength::default(),
+        epoch,
+        public_key: server.evaluator.public_key().clone(),
+        valid_for: Duration::from_secs(3 * 86_400),
+    };
 
-    // A registrar has verified Ada's number, and seals her handle under what the number evaluates to.
+    // A registrar has verified Ada's number. It is a client: the server sees no number, not even now.
     let ada = Identifier::phone_e164("+447700900123")?;
-    let evaluated = discover(&service, &client, Scope::Enrol, &[ada], &mut rng)?;
-    let key = ContactKey::derive(&service_id, EPOCH, evaluated.first().ok_or("no element")?);
-    let mut sealed = Vec::new();
-    Label::new(b"user-17")?.seal_into(&key, EPOCH, LabelLength::default(), &mut sealed)?;
-    let published = [(key.tag(), sealed)];
+    let registrar = OprfClient::new(terms.public_key.clone());
+    let expect = registrar.blind(&[ada.as_input()], 0, &mut rng)?;
+    let request = EvaluateRequest {
+        epoch,
+        blinded: expect.request().clone(),
+    };
+    let answer = EvaluateResponse::decode(&server.evaluate(Scope::Enrol, &request.encode())?)?;
+    let unblinded = expect.finalize(&answer.evaluated, &answer.proof)?;
+    let ada = unblinded
+        .into_iter()
+        .next()
+        .ok_or("one identifier, one element")?;
+    let consent = Consent::new(now()?, "2026-11", "ios/settings")?;
+    finished(server.quota.store().change_members(MemberBatch {
+        epoch,
+        changes: vec![(
+            ada,
+            Change::Enrol {
+                label: Label::new(b"user-17")?,
+                setting: Setting::Everyone(consent), // the default is Nobody
+            },
+        )],
+        at: now()?,
+    }))??;
 
-    // Somebody else has two contacts. The service sees sixteen uniform group elements.
+    // Once a day, who can be found is published: a set of tags and sealed labels, named by a signed manifest.
+    let mut set = FindableSet::new(&terms);
+    for member in finished(server.quota.store().findable(epoch, None, 1_000))?? {
+        set.add(&member.unblinded, &member.label)?;
+    }
+    let built = set.build()?;
+    let manifest = snapshot_key.sign(&terms.draft(None, built.entry, now()?)?)?;
+    println!(
+        "published: {} bytes, and a manifest of {}",
+        built.bytes.len(),
+        manifest.len()
+    );
+
+    // Somebody's phone. It knows the service's name and snapshot key, and what it stored after its last sync.
     let contacts = [
         Identifier::phone_e164("+447700900456")?,
         Identifier::phone_e164("+447700900123")?,
     ];
-    let evaluated = discover(&service, &client, Scope::Discover, &contacts, &mut rng)?;
-    for (contact, unblinded) in evaluated.iter().enumerate() {
-        let key = ContactKey::derive(&service_id, EPOCH, unblinded);
-        match published.iter().find(|(tag, _)| *tag == key.tag()) {
-            Some((_, sealed)) => {
-                let label = Label::open(sealed, &key, EPOCH)?;
-                println!(
-                    "contact {contact}: found, {}",
-                    label.as_bytes().escape_ascii()
-                );
-            }
-            None => println!("contact {contact}: not on the service"),
-        }
+    let manifest = SignedManifest::decode(&manifest)?.verify(&snapshot_key.public_key())?;
+    let mut state = SyncState::new(&service, &mut rng);
+    let followed = state.follow(&manifest, now()?.as_micros() / 1_000_000)?;
+    assert_eq!(followed.other_normalisation, None);
+    while let Some(expect) = state.next_request(&contacts, usize::MAX, &mut rng)? {
+        println!(
+            "asking for {} contacts as {} elements",
+            expect.contacts(),
+            expect.elements()
+        );
+        let answer = server.evaluate(Scope::Discover, &expect.message())?;
+        state.finish(expect, &answer)?; // verified before anything is kept
+    }
+    let segment = Segment::open(&built.bytes, &manifest)?;
+    for found in state.find(&segment, &contacts)? {
+        let label = found.label.as_bytes().escape_ascii();
+        println!("contact {}: found, {label}", found.identifier);
     }
     Ok(())
 }
 
-/// Blinds, pays, has it evaluated, verifies and unblinds.
-fn discover<R: CryptoRng>(
-    service: &Service,
-    client: &OprfClient,
-    scope: Scope,
-    identifiers: &[Identifier],
-    rng: &mut R,
-) -> Result<Vec<UnblindedElement>, Box<dyn Error>> {
-    let inputs: Vec<&[u8]> = identifiers.iter().map(Identifier::as_input).collect();
-    let expect = client.blind(&inputs, 16 - inputs.len(), rng)?;
+struct Server {
+    evaluator: Evaluator,
+    quota: Quota<MemoryStore>,
+}
 
-    let request = expect.request();
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let at = Timestamp::from_secs(since_epoch.as_secs());
-    let charge = Charge {
-        account: AccountKey::new([7; 32]),
-        scope,
-        account_created: at,
-        elements: NonZeroU32::try_from(u32::try_from(request.len())?)?,
-        request_digest: request.digest(),
-        epoch: EPOCH,
-        at,
-    };
-    let admission = finished(service.quota.admit(charge))??;
-    println!("{} elements left", admission.receipt.status.remaining);
-    let evaluation = service
-        .evaluator
-        .blind_evaluate(admission.permit, request, rng)?;
+impl Server {
+    /// What a service does with a request: decode, charge, evaluate, encode.
+    fn evaluate(&self, scope: Scope, request: &[u8]) -> Result<Vec<u8>> {
+        let EvaluateRequest { epoch, blinded } = EvaluateRequest::decode(request)?;
+        let at = now()?;
+        let admission = finished(self.quota.admit(Charge {
+            account: AccountKey::new([7; 32]),
+            scope,
+            account_created: at,
+            elements: NonZeroU32::try_from(u32::try_from(blinded.len())?)?,
+            request_digest: blinded.digest(),
+            epoch,
+            at,
+        }))??;
+        println!(
+            "charged, {} elements left",
+            admission.receipt.status.remaining
+        );
+        // Without the permit this doesn't compile, and a permit can't be used twice.
+        let evaluation =
+            self.evaluator
+                .blind_evaluate(admission.permit, &blinded, &mut UnwrapErr(SysRng))?;
+        let response = EvaluateResponse {
+            epoch,
+            evaluated: evaluation.elements,
+            proof: evaluation.proof,
+        };
+        Ok(response.encode())
+    }
+}
 
-    Ok(expect.finalize(&evaluation.elements, &evaluation.proof)?)
+fn now() -> Result<Timestamp> {
+    let since = UNIX_EPOCH.elapsed()?;
+    Ok(Timestamp::from_secs(since.as_secs()))
 }
 
 /// The memory store never waits, so its futures are finished at once.
-fn finished<F: Future>(future: F) -> Result<F::Output, &'static str> {
+fn finished<F: Future>(future: F) -> Result<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Ok(output),
-        Poll::Pending => Err("the store isn't in memory"),
+        Poll::Pending => Err("the store isn't in memory".into()),
     }
 }

@@ -25,11 +25,13 @@ mod body;
 mod compute;
 pub mod credential;
 mod evaluate;
+mod forget;
 mod members;
 mod observe;
 mod operator;
 pub mod problem;
 mod published;
+mod room;
 mod routes;
 mod serve;
 
@@ -38,15 +40,13 @@ use std::{
     sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
 };
 
-use tokio::sync::Semaphore;
-
 pub use self::{
     observe::ObserveError,
-    routes::{operator_router, router},
+    routes::{ROUTES, operator_router, router},
     serve::{Listeners, serve},
 };
 
-use self::{compute::Compute, credential::Credentials, observe::Observer};
+use self::{compute::Compute, credential::Credentials, observe::Observer, room::Rooms};
 use crate::{
     secret::SecretBytes,
     server::{
@@ -68,8 +68,10 @@ pub struct Limits {
     pub body_seconds: u64,
     /// Seconds after which a request is given up: 60.
     pub total_seconds: u64,
-    /// Requests with a body that are worked on at once: 256. A body has up to 8 MiB.
+    /// Requests with a body that are worked on at once: 256. A registrar's body has up to 7 MiB, an app's 32 KiB.
     pub requests: usize,
+    /// Those among them that may come from one account: 8.
+    pub requests_per_account: usize,
     /// Elements that wait for the CPU: 131,072, about two seconds of work for each core.
     pub queued_elements: u32,
     /// Threads for arithmetic; 0 for one on each core.
@@ -85,6 +87,7 @@ impl Default for Limits {
             body_seconds: 20,
             total_seconds: 60,
             requests: 256,
+            requests_per_account: 8,
             queued_elements: 131_072,
             threads: 0,
             shutdown_seconds: 30,
@@ -145,7 +148,7 @@ pub struct Service<S> {
     limits: Limits,
     clock: fn() -> Timestamp,
     compute: Compute,
-    in_flight: Arc<Semaphore>,
+    rooms: Rooms,
     published: RwLock<Option<Arc<Publication>>>,
     publishing: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -174,7 +177,7 @@ impl<S: Store> Service<S> {
             pepper: parts.pepper,
             clock: parts.clock,
             compute: Compute::new(parts.limits.threads, parts.limits.queued_elements)?,
-            in_flight: Arc::new(Semaphore::new(parts.limits.requests)),
+            rooms: Rooms::new(parts.limits.requests, parts.limits.requests_per_account),
             limits: parts.limits,
             published: RwLock::new(None),
             publishing: tokio::sync::Mutex::new(()),
@@ -182,7 +185,18 @@ impl<S: Store> Service<S> {
             observer: Observer::new()?,
         };
         if let Some(published) = published {
-            service.show(published);
+            // A backup of the store alone has lost it. A manifest that names it would be of no use to anybody.
+            let segment = service
+                .publisher
+                .folder()
+                .path(&published.manifest.base().id);
+            if segment.is_file() {
+                service.show(published);
+            } else {
+                tracing::error!(
+                    "the published segment is missing: the set has to be published anew"
+                );
+            }
         }
         Ok(Arc::new(service))
     }

@@ -80,7 +80,7 @@ pub struct StoredManifest {
 ///
 /// Quota rows come with [`QuotaStore`]. Time comes in; a store reads no clock.
 pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
-    /// Makes a batch of changes to the directory, all or none, by
+    /// Makes a batch of changes to the directory, by
     /// [`directory::change`](crate::server::directory::change()).
     ///
     /// # Errors
@@ -107,6 +107,9 @@ pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
     /// Forgets up to `limit` things about members that have been kept long enough; returns how many
     /// members were looked at. See [`Member::forget`](crate::server::directory::Member::forget).
     ///
+    /// A time later than the latest charge counts as that one: the quota doesn't believe a clock that jumps ahead,
+    /// and what such a clock would make us forget can't be brought back.
+    ///
     /// # Errors
     ///
     /// See [`StoreError`].
@@ -115,6 +118,13 @@ pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
         at: Timestamp,
         limit: usize,
     ) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// Whether steps can be taken. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why they can't; [`StoreError::Closed`] if the process has to be started anew.
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// How many elements the key of an epoch has evaluated, by the debits that are durable.
     ///

@@ -65,10 +65,19 @@
 //!     Element unblinded[count];
 //! } RemoveRequest;
 //!
+//! enum { stale_consent(1), consent_in_future(2), (255) } ChangeError;
+//!
+//! struct {
+//!     uint16 index;                      /* in the request; each greater than the one before */
+//!     ChangeError error;
+//! } RefusedChange;                       /* this member is as it was before */
+//!
 //! struct {
 //!     Header header;
 //!     uint32 changed;                    /* members that are now otherwise than before */
 //!     uint32 unchanged;
+//!     uint16 count;                      /* 0..65535 */
+//!     RefusedChange refused[count];
 //! } MembersResponse;
 //! ```
 
@@ -77,10 +86,10 @@ mod member;
 mod message;
 
 pub use codec::{DecodeError, Kind, Message, VERSION};
-pub use member::{Audience, Consent, ConsentError, Enrolment, Setting};
+pub use member::{Audience, ChangeError, Consent, ConsentError, Enrolment, Setting};
 pub use message::{
     EnrolRequest, EnrolRequestError, EvaluateRequest, EvaluateResponse, MembersResponse,
-    RemoveRequest,
+    RefusedChange, RemoveRequest,
 };
 
 /// The media type of every message.

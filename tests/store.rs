@@ -19,6 +19,7 @@ use blindbook::{
         quota::{AccountKey, AdmitError, Charge, Quota, QuotaStore, RefusalReason, Scope},
     },
     store::{MemoryStore, Store, StoreError, StoredManifest},
+    wire::RefusedChange,
 };
 use roles::{EPOCH, now, random_source};
 
@@ -57,7 +58,11 @@ fn batch(seconds: u64, changes: impl IntoIterator<Item = (u8, Change)>) -> Membe
 }
 
 fn made(changed: u32, unchanged: u32) -> BatchOutcome {
-    BatchOutcome::Made { changed, unchanged }
+    BatchOutcome {
+        changed,
+        unchanged,
+        refused: Vec::new(),
+    }
 }
 
 fn charge(elements: u32, digest: u8, seconds: u64) -> Charge {
@@ -139,17 +144,35 @@ fn members_come_and_go(store: &impl Store) {
             .is_empty()
     );
 
-    // All or none: the second change revives a decision that was revoked.
+    // A change that would revive a decision that was revoked leaves its member alone, and the others go through.
     let hide = batch(100, [(1, enrol(Setting::Nobody))]);
     assert_eq!(now(store.change_members(hide)).unwrap(), made(1, 0));
-    let mixed = batch(200, [(4, enrol(everyone(150))), (1, enrol(everyone(50)))]);
-    match now(store.change_members(mixed)).unwrap() {
-        BatchOutcome::Refused { index, error } => {
-            assert_eq!((index, error), (1, ChangeError::StaleConsent));
+    let mixed = batch(
+        200,
+        [
+            (1, enrol(everyone(50))),
+            (4, enrol(everyone(150))),
+            (6, enrol(everyone(1_000))),
+        ],
+    );
+    let outcome = now(store.change_members(mixed)).unwrap();
+    let refused = [
+        (0, ChangeError::StaleConsent),
+        (2, ChangeError::ConsentInFuture),
+    ];
+    let refused = refused.map(|(index, error)| RefusedChange { index, error });
+    assert_eq!(
+        outcome,
+        BatchOutcome {
+            refused: refused.into(),
+            ..made(1, 0)
         }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(findable(store, EPOCH), [*who(3).expose()]);
+    );
+    let mut expected = [*who(3).expose(), *who(4).expose()];
+    expected.sort_unstable();
+    assert_eq!(findable(store, EPOCH), expected);
+    let gone = batch(250, [(4, Change::Remove)]);
+    assert_eq!(now(store.change_members(gone)).unwrap(), made(1, 0));
 
     // Twice in one batch: in their order.
     let twice = batch(
@@ -163,6 +186,41 @@ fn members_come_and_go(store: &impl Store) {
     let removed = batch(400, [(3, Change::Remove), (77, Change::Remove)]);
     assert_eq!(now(store.change_members(removed)).unwrap(), made(1, 1));
     assert!(findable(store, EPOCH).is_empty());
+}
+
+/// A removal was forgotten at once if nobody was there to be removed. So an enrolment that was sent earlier and
+/// came later put somebody into the published set whose deletion had been confirmed; the same with a second
+/// deletion after a first one.
+fn a_removal_outranks_what_arrives_after_it(store: &impl Store) {
+    let removed = |seconds| batch(seconds, [(1, Change::Remove)]);
+    assert_eq!(now(store.change_members(removed(100))).unwrap(), made(0, 1));
+    let late = |consented| batch(110, [(1, enrol(everyone(consented)))]);
+    let stale = || BatchOutcome {
+        refused: vec![RefusedChange {
+            index: 0,
+            error: ChangeError::StaleConsent,
+        }],
+        ..made(0, 0)
+    };
+    assert_eq!(now(store.change_members(late(90))).unwrap(), stale());
+    assert_eq!(now(store.change_members(removed(120))).unwrap(), made(0, 1));
+    assert_eq!(now(store.change_members(late(115))).unwrap(), stale());
+    assert!(findable(store, EPOCH).is_empty());
+    // A new decision counts.
+    assert_eq!(now(store.change_members(late(121))).unwrap(), made(1, 0));
+    assert_eq!(findable(store, EPOCH).len(), 1);
+}
+
+/// A clock that jumped ten years ahead, and that the quota didn't believe, made the store forget every deletion and
+/// all evidence.
+fn a_clock_that_jumps_ahead_makes_nothing_forgotten(store: &impl Store) {
+    let quota = Quota::new(Policy::default(), store).unwrap();
+    now(quota.admit(charge(16, 1, 50))).unwrap();
+    now(store.change_members(batch(60, [(1, Change::Remove)]))).unwrap();
+    let years = 10 * 365 * 86_400;
+    assert_eq!(now(store.forget(at(years), 100)).unwrap(), 0);
+    let late = batch(70, [(1, enrol(everyone(55)))]);
+    assert_eq!(now(store.change_members(late)).unwrap().refused.len(), 1);
 }
 
 fn what_was_kept_long_enough_is_forgotten(store: &impl Store) {
@@ -212,6 +270,8 @@ fn the_chain_only_grows(store: &impl Store) {
 fn conforms<S: Store>(fresh: impl Fn() -> S) {
     quota_is_charged_once(&fresh());
     members_come_and_go(&fresh());
+    a_removal_outranks_what_arrives_after_it(&fresh());
+    a_clock_that_jumps_ahead_makes_nothing_forgotten(&fresh());
     what_was_kept_long_enough_is_forgotten(&fresh());
     the_chain_only_grows(&fresh());
 }

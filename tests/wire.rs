@@ -5,8 +5,9 @@ use blindbook::{
     label::{Label, LabelLength},
     oprf::{BlindedElements, Encoding, Epoch, EvaluatedElements, Proof, UnblindedElement},
     wire::{
-        Consent, DecodeError, EnrolRequest, EnrolRequestError, Enrolment, EvaluateRequest,
-        EvaluateResponse, MembersResponse, Message, RemoveRequest, Setting,
+        ChangeError, Consent, DecodeError, EnrolRequest, EnrolRequestError, Enrolment,
+        EvaluateRequest, EvaluateResponse, MembersResponse, Message, RefusedChange, RemoveRequest,
+        Setting,
     },
 };
 
@@ -61,7 +62,7 @@ fn remove_request() -> Vec<u8> {
 }
 
 fn members_response() -> Vec<u8> {
-    vec![1, 5, 0, 0, 0, 7, 0, 0, 0, 8]
+    vec![1, 5, 0, 0, 0, 7, 0, 0, 0, 8, 0, 2, 0, 1, 1, 1, 3, 2]
 }
 
 fn enrolments() -> Vec<Enrolment> {
@@ -112,6 +113,16 @@ fn messages_are_encoded_as_drawn() {
     let response = MembersResponse {
         changed: 7,
         unchanged: 8,
+        refused: vec![
+            RefusedChange {
+                index: 1,
+                error: ChangeError::StaleConsent,
+            },
+            RefusedChange {
+                index: 0x0103,
+                error: ChangeError::ConsentInFuture,
+            },
+        ],
     };
     assert_eq!(response.encode(), members_response());
 }
@@ -209,6 +220,28 @@ fn fields_without_meaning_are_refused() {
         bad[offset] = value;
         assert_eq!(
             EnrolRequest::decode(&bad).unwrap_err(),
+            DecodeError::BadField(field),
+            "{offset}"
+        );
+    }
+}
+
+#[test]
+fn refused_changes_are_in_order_and_have_a_reason() {
+    // The first refused change is at 12: two bytes of index, one of reason. The second follows.
+    for (field, offset, value) in [
+        ("index", 12, 1),
+        ("index", 12, 2),
+        ("error", 14, 0),
+        ("error", 17, 3),
+    ] {
+        let mut bad = members_response();
+        bad[offset] = value;
+        if offset == 12 {
+            bad[13] = 3;
+        }
+        assert_eq!(
+            MembersResponse::decode(&bad).unwrap_err(),
             DecodeError::BadField(field),
             "{offset}"
         );

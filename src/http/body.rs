@@ -1,29 +1,26 @@
 //! From a request to the bytes of one message: of the right media type, not too long, and in time.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{
     body::{Bytes, to_bytes},
     extract::Request,
     http::{HeaderMap, header},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Service, problem::Problem};
-use crate::wire::MEDIA_TYPE;
+use super::{Service, credential::only, problem::Problem, room::Room};
+use crate::{server::quota::AccountKey, wire::MEDIA_TYPE};
 
 /// A body, and the room in memory that it takes until it is dropped.
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 /// Refuses another media type than that of our messages; parameters aren't defined for it.
 pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let declared = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let declared = only(headers, header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     match declared {
         Some(declared) if declared.trim().eq_ignore_ascii_case(MEDIA_TYPE) => Ok(()),
         _ => Err(Problem::wrong_media_type()),
@@ -33,6 +30,7 @@ pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 /// Reads at most `limit` bytes. What declares more is refused before a byte is read.
 pub(super) async fn read<S>(
     service: &Service<S>,
+    account: AccountKey,
     request: Request,
     limit: usize,
 ) -> Result<Body, Problem> {
@@ -41,20 +39,14 @@ pub(super) async fn read<S>(
     if declared.is_some_and(|declared| declared > limit as u64) {
         return Err(Problem::body_too_large());
     }
-    let room = room(&service.in_flight)?;
-    let timeout = std::time::Duration::from_secs(service.limits.body_seconds);
+    let room = service.rooms.enter(account)?;
+    let timeout = Duration::from_secs(service.limits.body_seconds);
     // `to_bytes` stops at the limit whatever was declared.
     match tokio::time::timeout(timeout, to_bytes(request.into_body(), limit)).await {
         Ok(Ok(bytes)) => Ok(Body { bytes, _room: room }),
         Ok(Err(error)) if is_too_long(&error) => Err(Problem::body_too_large()),
         Ok(Err(_)) | Err(_) => Err(Problem::body_timeout()),
     }
-}
-
-fn room(in_flight: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(in_flight)
-        .try_acquire_owned()
-        .map_err(|_| Problem::overloaded(std::time::Duration::from_secs(1)))
 }
 
 fn is_too_long(error: &axum::Error) -> bool {

@@ -70,3 +70,27 @@ impl Compute {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_panics_ends_its_own_request_only() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let compute = Compute::new(1, 16).unwrap();
+        for _ in 0..3 {
+            let place = compute.enter(16).unwrap();
+            assert_eq!(compute.enter(1).unwrap_err().name, "overloaded");
+            let broken: Result<(), Problem> =
+                runtime.block_on(compute.run(place, || panic!("a defect")));
+            assert_eq!(broken.unwrap_err().name, "internal");
+            assert_eq!(compute.occupied(), 0);
+        }
+        let place = compute.enter(1_000_000).unwrap();
+        assert_eq!(compute.occupied(), 16);
+        assert_eq!(runtime.block_on(compute.run(place, || 7)).unwrap(), 7);
+    }
+}

@@ -7,14 +7,13 @@
 //!
 //! `sub` names the account in 1 to 255 bytes and leaves this module only as a keyed hash. `scope` is `discover` or
 //! `enrol`. `account_created` is in seconds since 1970-01-01T00:00:00Z; without it the account counts as new. One
-//! algorithm, one audience and an expiry are demanded; everything is verified offline.
+//! algorithm, one audience and an expiry are demanded; `nbf` counts if it is there. Everything is verified offline, so
+//! nothing but its expiry ends a credential that was stolen: one that lives longer than a day is refused.
 
-use std::{fmt, string::String};
+use std::{fmt, string::String, time::Duration};
 
-use axum::http::{HeaderMap, header};
-use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind,
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -28,8 +27,10 @@ use crate::{
 
 /// Longest credential, in bytes.
 const MAX_CREDENTIAL: usize = 4_096;
-/// How far clocks may differ, in seconds.
-const LEEWAY: u64 = 30;
+/// How far clocks may differ.
+const LEEWAY: Duration = Duration::from_secs(30);
+/// How far ahead a credential may expire.
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
 
 /// What a credential says.
 #[derive(Clone, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ pub struct Claims {
     pub aud: String,
     /// `discover` or `enrol`.
     pub scope: String,
-    /// When it expires, in seconds since 1970-01-01T00:00:00Z.
+    /// When it expires, in seconds since 1970-01-01T00:00:00Z; at most a day ahead.
     pub exp: u64,
     /// When the account was made, in seconds since 1970-01-01T00:00:00Z; absent counts as just now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +49,15 @@ pub struct Claims {
     /// Whether the device was attested. Carried for later limits.
     #[serde(default)]
     pub attested: bool,
+}
+
+/// [`Claims`] and what is only ever checked.
+#[derive(Deserialize)]
+struct Presented {
+    #[serde(flatten)]
+    claims: Claims,
+    #[serde(default)]
+    nbf: Option<u64>,
 }
 
 impl fmt::Debug for Claims {
@@ -109,7 +119,8 @@ impl Credentials {
         let mut validation = Validation::new(algorithm);
         validation.set_audience(&[service.as_str()]);
         validation.set_required_spec_claims(&["exp", "aud", "sub"]);
-        validation.leeway = LEEWAY;
+        // It would read the system's clock; `read` compares with the time that it is given.
+        validation.validate_exp = false;
         Self { key, validation }
     }
 
@@ -120,20 +131,25 @@ impl Credentials {
         pepper: &SecretBytes<32>,
         now: Timestamp,
     ) -> Result<Credential, Problem> {
-        let token = headers
-            .get(header::AUTHORIZATION)
+        let token = only(headers, header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
             .filter(|token| token.len() <= MAX_CREDENTIAL)
             .ok_or(Problem::bad_credential())?;
-        let claims = decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|error| match error.kind() {
-                ErrorKind::ExpiredSignature => Problem::expired_credential(),
-                _ => Problem::bad_credential(),
-            })?
+        let Presented { claims, nbf } = decode::<Presented>(token, &self.key, &self.validation)
+            .map_err(|_| Problem::bad_credential())?
             .claims;
+        let expires = Timestamp::from_secs(claims.exp);
+        if now >= expires.saturating_add(LEEWAY) {
+            return Err(Problem::expired_credential());
+        }
+        let too_early =
+            nbf.is_some_and(|nbf| Timestamp::from_secs(nbf) > now.saturating_add(LEEWAY));
+        if too_early || expires > now.saturating_add(LONGEST_LIFE + LEEWAY) {
+            return Err(Problem::bad_credential());
+        }
         let scope = match claims.scope.as_str() {
             "discover" => Scope::Discover,
             "enrol" => Scope::Enrol,
@@ -184,6 +200,12 @@ pub fn mint(claims: &Claims, secret: &[u8]) -> Result<Zeroizing<String>, Credent
     )
     .map(Zeroizing::new)
     .map_err(|_| CredentialKeyError::Sign)
+}
+
+/// The one value of a header. Of two, a proxy in front may have looked at the other one.
+pub(super) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// HMAC-SHA-256 under the pepper.

@@ -43,7 +43,7 @@ pub(super) async fn evaluate<S: Store>(
     };
     // One element more than allowed is let through, so that the quota can say what is wrong.
     let limit = OVERHEAD + ENCODED_LENGTH * (most as usize + 1);
-    let body = body::read(&service, request, limit).await?;
+    let body = body::read(&service, credential.account, request, limit).await?;
     let request = EvaluateRequest::decode(&body.bytes)?;
     drop(body);
     if request.epoch != service.evaluator.epoch() {
@@ -77,7 +77,7 @@ pub(super) async fn evaluate<S: Store>(
         })
         .await?
         .map_err(|error| match error {
-            EvaluateError::BadElement(_) => Problem::bad_element(),
+            EvaluateError::BadElement(_) => Problem::bad_element().quota(admission.receipt.status),
             EvaluateError::OtherPermit => Problem::internal(),
         })?;
     let response = EvaluateResponse {

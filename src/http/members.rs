@@ -16,10 +16,7 @@ use super::{
 use crate::{
     label::LabelLength,
     oprf::Epoch,
-    server::{
-        directory::{BatchOutcome, MemberBatch},
-        quota::Scope,
-    },
+    server::{directory::MemberBatch, quota::Scope},
     store::Store,
     wire::{DecodeError, EnrolRequest, MembersResponse, Message, RemoveRequest},
 };
@@ -68,7 +65,7 @@ async fn change<S: Store>(
     if credential.scope != Scope::Enrol {
         return Err(Problem::wrong_scope());
     }
-    let body = body::read(service, request, LIMIT).await?;
+    let body = body::read(service, credential.account, request, LIMIT).await?;
     check_epoch(&body.bytes, service.evaluator.epoch())?;
     // Decoding checks a group element for each member: that is arithmetic.
     let place = service.compute.enter(body.bytes.len() / 320)?;
@@ -77,13 +74,14 @@ async fn change<S: Store>(
         .run(place, move || decode(&body.bytes, at))
         .await??;
     let count = batch.changes.len();
-    match service.quota.store().change_members(batch).await? {
-        BatchOutcome::Made { changed, unchanged } => {
-            service.observer.changed(count);
-            Ok(message(MembersResponse { changed, unchanged }.encode()).into_response())
-        }
-        BatchOutcome::Refused { index, error } => Err(Problem::change_refused(index, error)),
-    }
+    let outcome = service.quota.store().change_members(batch).await?;
+    service.observer.changed(count);
+    let response = MembersResponse {
+        changed: outcome.changed,
+        unchanged: outcome.unchanged,
+        refused: outcome.refused,
+    };
+    Ok(message(response.encode()).into_response())
 }
 
 /// Both messages have the epoch behind version and kind; another one saves the arithmetic.

@@ -7,12 +7,11 @@
 //! | `wrong-scope` | 403 | a credential for something else |
 //! | `wrong-media-type` | 415 | |
 //! | `malformed-message` | 400 | the bytes aren't the message; `detail` says why |
-//! | `bad-element` | 400 | an encoding isn't a group element |
+//! | `bad-element` | 400 | an encoding isn't a group element; an evaluation is charged nevertheless |
 //! | `body-too-large` | 413 | |
 //! | `body-timeout` | 408 | the body didn't come in time |
 //! | `wrong-epoch` | 409 | the key was rotated: fetch the manifest |
 //! | `wrong-label-length` | 409 | not the length of the service's labels |
-//! | `change-refused` | 409 | a consent that isn't newer than the decision it would revoke, or from the future |
 //! | `quota-exhausted` | 429 | `Retry-After` says when the same request can succeed |
 //! | `request-rate` | 429 | `Retry-After` |
 //! | `request-too-large` | 413 | more elements than one request may have |
@@ -39,10 +38,7 @@ use axum::{
 
 use super::routes::rate_limit;
 use crate::{
-    server::{
-        directory::ChangeError,
-        quota::{AdmitError, QuotaStatus, Refusal, RefusalReason},
-    },
+    server::quota::{AdmitError, QuotaStatus, Refusal, RefusalReason},
     store::StoreError,
     wire::DecodeError,
 };
@@ -81,6 +77,12 @@ impl Problem {
 
     fn retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
+        self
+    }
+
+    /// Tells what the account has left.
+    pub(super) fn quota(mut self, status: QuotaStatus) -> Self {
+        self.quota = Some(status);
         self
     }
 
@@ -156,20 +158,20 @@ impl Problem {
         )
     }
 
-    pub(super) fn change_refused(index: usize, error: ChangeError) -> Self {
-        Self::new(
-            "change-refused",
-            StatusCode::CONFLICT,
-            "a change can't be made, so none was",
-        )
-        .detail(format!("change {index}: {error}"))
-    }
-
     pub(super) fn overloaded(after: Duration) -> Self {
         Self::new(
             "overloaded",
             StatusCode::SERVICE_UNAVAILABLE,
             "too much to do; nothing was charged",
+        )
+        .retry_after(Some(after))
+    }
+
+    pub(super) fn too_many_at_once(after: Duration) -> Self {
+        Self::new(
+            "request-rate",
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests at once",
         )
         .retry_after(Some(after))
     }
@@ -279,11 +281,10 @@ impl From<Refusal> for Problem {
                 "the service's clock can't be believed",
             ),
         };
-        let mut problem = Self::new(name, status, title)
+        Self::new(name, status, title)
             .detail(refusal.reason)
-            .retry_after(refusal.retry_after);
-        problem.quota = Some(refusal.status);
-        problem
+            .retry_after(refusal.retry_after)
+            .quota(refusal.status)
     }
 }
 

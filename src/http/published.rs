@@ -4,7 +4,7 @@ use std::{format, string::String, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -20,11 +20,7 @@ pub(super) async fn manifest<S: Store>(
 ) -> Result<Response, Problem> {
     let published = service.published().ok_or(Problem::nothing_published())?;
     let etag = etag(published.manifest.hash())?;
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|value| {
-        let tags = value.to_str().unwrap_or_default().split(',');
-        tags.map(str::trim)
-            .any(|tag| tag == "*" || tag.trim_start_matches("W/").as_bytes() == etag.as_bytes())
-    });
+    let known = is_known(&headers, &etag);
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -41,29 +37,72 @@ pub(super) async fn manifest<S: Store>(
 
 pub(super) async fn segment<S: Store>(
     State(service): State<Arc<Service<S>>>,
-    Path(id): Path<String>,
-    request: Request,
+    id: Result<Path<String>, PathRejection>,
+    mut request: Request,
 ) -> Result<Response, Problem> {
-    let id = parse_id(&id).ok_or(Problem::not_found())?;
+    // A name that isn't even text is a name that nothing has.
+    let id = id.ok().and_then(|Path(id)| parse_id(&id));
+    let id = id.ok_or(Problem::not_found())?;
     let path = service.publisher.folder().path(&id);
     if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
         return Err(Problem::not_found());
     }
+    let etag = etag(&id)?;
+    if is_known(request.headers(), &etag) {
+        return Ok(lasting(StatusCode::NOT_MODIFIED.into_response(), etag));
+    }
+    // `ServeFile` would compare with dates and a tag of its own, which are not what we tell.
+    let headers = request.headers_mut();
+    let ranged = headers
+        .remove(header::IF_RANGE)
+        .is_none_or(|same| same == etag);
+    if !ranged {
+        headers.remove(header::RANGE);
+    }
+    for condition in [
+        header::IF_NONE_MATCH,
+        header::IF_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+    ] {
+        headers.remove(condition);
+    }
     let served = ServeFile::new(path).oneshot(request).await;
     let mut response = served.unwrap_or_else(|never| match never {}).map(Body::new);
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    headers.insert(header::ETAG, etag(&id)?);
+    // When it was written says nothing, and differs between the machines behind one address.
+    headers.remove(header::LAST_MODIFIED);
+    headers.remove(header::ETAG);
+    match response.status() {
+        StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+            let octets = HeaderValue::from_static("application/octet-stream");
+            response.headers_mut().insert(header::CONTENT_TYPE, octets);
+            Ok(lasting(response, etag))
+        }
+        StatusCode::RANGE_NOT_SATISFIABLE => Ok(response),
+        // Removed since we looked.
+        _ => Err(Problem::not_found()),
+    }
+}
+
+/// Whether the client has what this tag stands for.
+fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    headers.get_all(header::IF_NONE_MATCH).iter().any(|value| {
+        let tags = value.to_str().unwrap_or_default().split(',');
+        tags.map(str::trim)
+            .any(|tag| tag == "*" || tag.trim_start_matches("W/").as_bytes() == etag.as_bytes())
+    })
+}
+
+/// For what never changes under its name.
+fn lasting(mut response: Response, etag: HeaderValue) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, etag);
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=31536000, immutable"),
     );
-    // When it was written says nothing, and differs between the machines behind one address.
-    headers.remove(header::LAST_MODIFIED);
-    Ok(response)
+    response
 }
 
 fn etag(hash: &[u8; 32]) -> Result<HeaderValue, Problem> {

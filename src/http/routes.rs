@@ -25,7 +25,7 @@ use crate::{server::quota::QuotaStatus, store::Store, wire::MEDIA_TYPE};
 
 /// Every route for clients and registrars. Each one that touches membership passes the quota, or wants the scope
 /// `enrol`, or serves what is published.
-const ROUTES: [&str; 4] = [
+pub const ROUTES: [&str; 4] = [
     "/v1/manifest",
     "/v1/segments/{id}",
     "/v1/evaluate",
@@ -52,7 +52,7 @@ pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
 /// What operators reach. Not for the public: it has no credential of its own.
 pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
     Router::new()
-        .route("/healthz", get(operator::health))
+        .route("/healthz", get(operator::health::<S>))
         .route("/readyz", get(operator::ready::<S>))
         .route("/metrics", get(operator::metrics::<S>))
         .route("/publish", post(operator::publish::<S>))

@@ -19,7 +19,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer},
 };
 
-use super::{Service, operator_router, router};
+use super::{Service, forget::forget, operator_router, router};
 use crate::store::Store;
 
 /// Time between the moment at which readiness ends and the one at which no more connections are taken: load
@@ -38,7 +38,8 @@ pub struct Listeners {
     pub tls: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
-/// Serves until `stop` is ready; then lets requests under way finish.
+/// Serves until `stop` is ready; then lets requests under way finish. Meanwhile forgets once an hour what has been
+/// kept about members for long enough.
 ///
 /// When this returns, no handler runs any more: dropping the service closes the store in good order.
 ///
@@ -61,8 +62,12 @@ pub async fn serve<S: Store>(
         prepare(operator).serve(operator_router(Arc::clone(&service)).into_make_service());
     let stopping = Arc::clone(&service);
     let control = handle.clone();
+    let forgetting = forget(Arc::clone(&service));
     let end = async move {
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            never = forgetting => match never {},
+        }
         stopping.stopping.store(true, Ordering::Relaxed);
         tokio::time::sleep(DRAIN).await;
         control.graceful_shutdown(Some(grace));
@@ -87,12 +92,27 @@ fn prepare(
     handle: &Handle<SocketAddr>,
     header: Duration,
 ) -> Server<SocketAddr> {
+    // On HTTP/2 nothing else notices that a client has vanished. Seldom enough for a phone's battery.
+    server
+        .http_builder()
+        .http2()
+        .max_concurrent_streams(32)
+        .keep_alive_interval(header * 3)
+        .keep_alive_timeout(header);
     server
         .http_builder()
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(header);
-    server.first_request_timeout(header).handle(handle.clone())
+    server
+        .first_request_timeout(header)
+        .accept_error_handler(|peer, error| {
+            // Without a peer it is the listener that fails, for example because there are no file descriptors left.
+            if peer.is_none() {
+                tracing::error!(error = %error.kind(), "no connection can be accepted");
+            }
+        })
+        .handle(handle.clone())
 }
 
 fn tls_config(

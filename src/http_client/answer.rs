@@ -58,6 +58,8 @@ pub struct Problem {
     pub detail: Option<String>,
     /// In how many seconds to come back.
     pub retry_after: Option<u64>,
+    /// The account's quota, where that is what it's about.
+    pub quota: Option<QuotaState>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +76,7 @@ impl Problem {
         let status = response.status();
         let retry_after = header(response.headers(), "retry-after")
             .and_then(|seconds| seconds.trim().parse().ok());
+        let quota = QuotaState::read(response.headers());
         let mut body = Vec::new();
         let read = response
             .into_body()
@@ -99,6 +102,7 @@ impl Problem {
             title,
             detail,
             retry_after,
+            quota,
         }
     }
 }

@@ -14,13 +14,13 @@ use core::{fmt, time::Duration};
 
 pub use batch::{BatchOutcome, MemberBatch, MemberRows, change};
 
-pub use crate::wire::{Audience, Consent, ConsentError, Enrolment, Setting};
+pub use crate::wire::{Audience, ChangeError, Consent, ConsentError, Enrolment, Setting};
 use crate::{label::Label, timestamp::Timestamp};
 
 /// How long it is kept when a member could be found: two years (DESIGN, section 7).
 pub const EVIDENCE_RETENTION: Duration = Duration::from_secs(2 * 366 * 86_400);
 
-/// How long a decision not to be found is kept for a member who is deleted and never could be found: 30 days.
+/// How long a decision not to be found is kept for somebody who is deleted and never could be found: 30 days.
 pub const DECISION_RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
 /// How far ahead of the service's clock a consent may be dated: 5 minutes.
@@ -66,19 +66,13 @@ pub enum Change {
     Remove,
 }
 
-/// A change that isn't made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChangeError {
-    /// The consent isn't newer than the member's decision not to be found.
-    #[error("the consent is older than the decision not to be found")]
-    StaleConsent,
-    /// The consent is dated more than five minutes ahead.
-    #[error("the consent is dated in the future")]
-    ConsentInFuture,
-}
-
 impl Member {
+    const UNKNOWN: Self = Self {
+        label: None,
+        intervals: Vec::new(),
+        hidden_at: None,
+    };
+
     /// Puts a member together from what a store has kept; `None` if no change could have made it.
     #[must_use]
     pub fn from_parts(
@@ -111,6 +105,11 @@ impl Member {
             Some(Interval { until: None, .. }) => Audience::Everyone,
             _ => Audience::Nobody,
         }
+    }
+
+    fn open_consent(&self) -> Option<&Consent> {
+        let last = self.intervals.last()?;
+        last.until.is_none().then_some(&last.consent)
     }
 
     /// When the member could be found, oldest first. Only the last one can be open.
@@ -152,6 +151,13 @@ impl Member {
         (self.label.is_some() || !self.intervals.is_empty() || decided).then_some(self)
     }
 
+    /// Everything but when the last decision not to be found was made.
+    fn visible(member: Option<&Self>) -> (Option<&Label>, &[Interval]) {
+        member.map_or((None, &[]), |member| {
+            (member.label.as_ref(), member.intervals.as_slice())
+        })
+    }
+
     fn open(&mut self, consent: Consent, at: Timestamp) {
         if let Some(last) = self.intervals.last_mut()
             && last.until.is_none()
@@ -188,9 +194,10 @@ impl Member {
     }
 }
 
-/// Makes a change to what is known of an identifier; `None` if nothing was known and nothing is to be remembered.
+/// Makes a change to what is known of an identifier.
 ///
-/// Making the same change again changes nothing.
+/// Making the same change again changes nothing, but that a decision not to be found is as late as it was last made.
+/// Nor does a consent older than the one under which a member can be found.
 ///
 /// # Errors
 ///
@@ -200,7 +207,7 @@ pub fn apply(
     existing: Option<Member>,
     change: Change,
     at: Timestamp,
-) -> Result<Option<Member>, (Option<Member>, ChangeError)> {
+) -> Result<Member, (Option<Member>, ChangeError)> {
     match change {
         Change::Enrol { label, setting } => {
             if let Setting::Everyone(consent) = &setting {
@@ -212,24 +219,29 @@ pub fn apply(
                     return Err((existing, ChangeError::ConsentInFuture));
                 }
             }
-            let mut member = existing.unwrap_or(Member {
-                label: None,
-                intervals: Vec::new(),
-                hidden_at: None,
-            });
+            let mut member = existing.unwrap_or(Member::UNKNOWN);
+            if let Setting::Everyone(consent) = &setting
+                && member
+                    .open_consent()
+                    .is_some_and(|open| consent.at() < open.at())
+            {
+                // Sent before what we have, and late: neither its consent nor its label is the last word.
+                return Ok(member);
+            }
             member.label = Some(label);
             match setting {
                 Setting::Everyone(consent) => member.open(consent, at),
                 Setting::Nobody => member.hide(at),
             }
-            Ok(Some(member))
+            Ok(member)
         }
-        Change::Remove => Ok(existing.map(|mut member| {
-            if member.label.take().is_some() {
-                member.hide(at);
-            }
-            member
-        })),
+        // Also of somebody unknown, or deleted before: an enrolment that was sent earlier may be still on its way.
+        Change::Remove => {
+            let mut member = existing.unwrap_or(Member::UNKNOWN);
+            member.label = None;
+            member.hide(at);
+            Ok(member)
+        }
     }
 }
 

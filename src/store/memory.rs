@@ -97,6 +97,7 @@ impl Store for MemoryStore {
 
     async fn forget(&self, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let mut rows = self.rows()?;
+        let at = rows.latest.map_or(at, |latest| latest.min(at));
         let due = rows.forget_at.iter().take_while(|(due, _)| *due <= at);
         let due: Vec<MemberKey> = due.take(limit).map(|(_, key)| *key).collect();
         for (epoch, unblinded) in &due {
@@ -106,6 +107,10 @@ impl Store for MemoryStore {
             never(rows.set_member(epoch, unblinded, before.as_ref(), after.as_ref()));
         }
         Ok(due.len())
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.rows().map(drop)
     }
 
     async fn key_evaluations(&self, epoch: Epoch) -> Result<u64, StoreError> {

@@ -30,6 +30,8 @@ pub struct Publication {
     pub manifest: Manifest,
     /// Members left out because another one's tag is the same.
     pub collisions: usize,
+    /// Why an old segment couldn't be removed, if that went wrong. The publication is good nevertheless.
+    pub litter: Option<io::ErrorKind>,
 }
 
 /// A set that isn't published. What was published before stays so.
@@ -128,7 +130,7 @@ impl Publisher {
         let id = built.entry.id;
         let draft = self.terms.draft(last, built.entry, at)?;
         let sequence = draft.sequence;
-        let publication = self.verified(self.key.sign(&draft)?, built.collisions)?;
+        let mut publication = self.verified(self.key.sign(&draft)?, built.collisions)?;
         let manifest = StoredManifest {
             sequence,
             bytes: publication.bytes.clone(),
@@ -138,7 +140,8 @@ impl Publisher {
         }
         let mut kept = Vec::from([id]);
         kept.extend(last.iter().map(|last| last.base().id));
-        self.folder.retain(&kept)?;
+        // The chain has moved on: from here on nothing makes it fail any more.
+        publication.litter = self.folder.retain(&kept).err().map(|error| error.kind());
         Ok(publication)
     }
 
@@ -151,6 +154,7 @@ impl Publisher {
             bytes,
             manifest,
             collisions,
+            litter: None,
         })
     }
 }

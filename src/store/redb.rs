@@ -21,6 +21,7 @@ mod writer;
 use std::{
     format,
     fs::OpenOptions,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     string::{String, ToString},
     sync::Arc,
@@ -28,8 +29,8 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError,
-    backends::FileBackend,
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend,
+    StorageError, backends::FileBackend,
 };
 
 use self::writer::Writer;
@@ -38,7 +39,7 @@ use crate::{
     oprf::{Encoding, Epoch},
     server::{
         directory::{BatchOutcome, MemberBatch, MemberRows, change},
-        quota::{ChargeOutcome, Debit, QuotaStore, charge},
+        quota::{ChargeOutcome, ChargeRows, Debit, QuotaStore, charge},
     },
     timestamp::Timestamp,
 };
@@ -82,17 +83,35 @@ impl RedbStore {
     }
 
     fn open_on(backend: impl StorageBackend) -> Result<Self, StoreError> {
-        let database = Builder::new()
-            .set_cache_size(CACHE)
-            .create_with_backend(backend)
-            .map_err(open_error)?;
-        let database = Arc::new(database);
-        writer::transact(&database, |tables| tables.check_version())?;
+        let open = || {
+            let database = Builder::new()
+                .set_cache_size(CACHE)
+                .create_with_backend(backend)
+                .map_err(open_error)?;
+            writer::transact(&database, |tables| tables.check_version())?;
+            Ok(Arc::new(database))
+        };
+        let database = guarded(open)?;
         Ok(Self {
             writer: Writer::start(Arc::clone(&database))?,
             database,
         })
     }
+}
+
+impl RedbStore {
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        guarded(|| work(&self.database.begin_read().map_err(store_error)?))
+    }
+}
+
+/// redb panics at some of what a damaged file can say.
+fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(StoreError::Damaged(String::from("it contradicts itself"))))
 }
 
 impl QuotaStore for RedbStore {
@@ -118,13 +137,13 @@ impl Store for RedbStore {
         after: Option<Encoding>,
         limit: usize,
     ) -> Result<Vec<Findable>, StoreError> {
-        let read = self.database.begin_read().map_err(store_error)?;
-        tables::findable(&read, epoch, after, limit)
+        self.read(|read| tables::findable(read, epoch, after, limit))
     }
 
     async fn forget(&self, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.writer
             .submit(limit, move |tables| {
+                let at = tables.latest()?.map_or(at, |latest| latest.min(at));
                 let due = tables.due(at, limit)?;
                 for (epoch, unblinded) in &due {
                     let before = tables.member(*epoch, unblinded)?;
@@ -136,14 +155,19 @@ impl Store for RedbStore {
             .await
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        if !self.writer.is_open() {
+            return Err(StoreError::Closed);
+        }
+        self.latest_manifest().await.map(drop)
+    }
+
     async fn key_evaluations(&self, epoch: Epoch) -> Result<u64, StoreError> {
-        let read = self.database.begin_read().map_err(store_error)?;
-        tables::evaluations(&read, epoch)
+        self.read(|read| tables::evaluations(read, epoch))
     }
 
     async fn latest_manifest(&self) -> Result<Option<StoredManifest>, StoreError> {
-        let read = self.database.begin_read().map_err(store_error)?;
-        tables::latest_manifest(&read)
+        self.read(tables::latest_manifest)
     }
 
     async fn append_manifest(&self, manifest: StoredManifest) -> Result<bool, StoreError> {

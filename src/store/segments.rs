@@ -48,9 +48,10 @@ impl SegmentFolder {
     ///
     /// # Errors
     ///
-    /// The folder can't be read, or a file in it can't be removed.
+    /// The folder can't be read; or a file in it can't be removed, which doesn't save the others.
     pub fn retain(&self, kept: &[[u8; 32]]) -> io::Result<()> {
         let kept: Vec<String> = kept.iter().map(hex).collect();
+        let mut removed = Ok(());
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -58,10 +59,10 @@ impl SegmentFolder {
             let id = name.strip_suffix(".unfinished").unwrap_or(name);
             let ours = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
             if ours && !kept.iter().any(|kept| kept == name) {
-                fs::remove_file(entry.path())?;
+                removed = removed.and(fs::remove_file(entry.path()));
             }
         }
-        Ok(())
+        removed
     }
 }
 

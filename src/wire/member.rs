@@ -107,3 +107,24 @@ pub struct Enrolment {
     /// Who shall find the member.
     pub setting: Setting,
 }
+
+/// A change to a member that isn't made. Who asks for it is to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum ChangeError {
+    /// The consent isn't newer than the member's decision not to be found.
+    #[error("the consent is older than the decision not to be found")]
+    StaleConsent = 1,
+    /// The consent is dated more than five minutes ahead.
+    #[error("the consent is dated in the future")]
+    ConsentInFuture = 2,
+}
+
+impl ChangeError {
+    pub(super) fn decode(byte: u8) -> Option<Self> {
+        [Self::StaleConsent, Self::ConsentInFuture]
+            .into_iter()
+            .find(|error| *error as u8 == byte)
+    }
+}

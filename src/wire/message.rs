@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 
 use super::{
     codec::{DecodeError, Kind, Message, Reader, put_count},
-    member::{Consent, Enrolment, Setting},
+    member::{ChangeError, Consent, Enrolment, Setting},
 };
 use crate::{
     label::{Label, LabelLength},
@@ -307,13 +307,24 @@ impl Message for RemoveRequest {
     }
 }
 
-/// What an [`EnrolRequest`] or a [`RemoveRequest`] did.
+/// A change of a request that wasn't made; its member is as it was before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedChange {
+    /// Which one of the request, from 0.
+    pub index: u16,
+    /// Why.
+    pub error: ChangeError,
+}
+
+/// What an [`EnrolRequest`] or a [`RemoveRequest`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembersResponse {
     /// Members that are now otherwise than before.
     pub changed: u32,
     /// Members that were like that already.
     pub unchanged: u32,
+    /// What wasn't done, ascending by index; at most as many as the request had members.
+    pub refused: Vec<RefusedChange>,
 }
 
 impl Message for MembersResponse {
@@ -322,12 +333,31 @@ impl Message for MembersResponse {
     fn encode_body(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.changed.to_be_bytes());
         out.extend_from_slice(&self.unchanged.to_be_bytes());
+        put_count(self.refused.len(), out);
+        for refused in &self.refused {
+            out.extend_from_slice(&refused.index.to_be_bytes());
+            out.push(refused.error as u8);
+        }
     }
 
     fn decode_body(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let changed = reader.u32()?;
+        let unchanged = reader.u32()?;
+        let count = usize::from(reader.u16()?);
+        reader.check_count(count, 3, 0)?;
+        let mut refused: Vec<RefusedChange> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let index = reader.u16()?;
+            if refused.last().is_some_and(|last| last.index >= index) {
+                return Err(DecodeError::BadField("index"));
+            }
+            let error = ChangeError::decode(reader.u8()?).ok_or(DecodeError::BadField("error"))?;
+            refused.push(RefusedChange { index, error });
+        }
         Ok(Self {
-            changed: reader.u32()?,
-            unchanged: reader.u32()?,
+            changed,
+            unchanged,
+            refused,
         })
     }
 }

@@ -1,11 +1,11 @@
 //! Enrolment files: what a registrar imports, of any size.
 //!
-//! Layer 4. It reads `identifier, handle, audience` line by line in constant memory; it must not know what
-//! a handle or an audience means, which is the server role's.
+//! Layer 4. It reads `identifier, handle, audience, consented at` line by line in constant memory; it must
+//! not know what a handle, an audience or a consent means, which is the server role's.
 //!
 //! ```text
-//! identifier,handle,audience        optional header, recognised on the first line
-//! +447700900123,a1b2c3,everyone
+//! identifier,handle,audience,consented_at       optional header, recognised on the first line
+//! +447700900123,a1b2c3,everyone,2026-11-01T12:00:00Z
 //! ada@example.org,d4e5f6
 //! ```
 //!
@@ -29,7 +29,7 @@ use crate::client::identifier::Identifier;
 
 /// The longest line of an enrolment file, in bytes, without its line feed.
 pub const MAX_LINE_BYTES: usize = 4096;
-const MAX_COLUMNS: usize = 3;
+const MAX_COLUMNS: usize = 4;
 
 /// One person to enrol.
 pub struct EnrolmentRecord {
@@ -39,6 +39,8 @@ pub struct EnrolmentRecord {
     pub handle: String,
     /// The audience, as the file has it; `None` if the line has none.
     pub audience: Option<String>,
+    /// When that was consented to, as the file has it; `None` if the line doesn't say.
+    pub consented_at: Option<String>,
 }
 
 impl fmt::Debug for EnrolmentRecord {
@@ -153,9 +155,8 @@ impl<R: BufRead> EnrolmentReader<R> {
         Ok(EnrolmentRecord {
             identifier: parse_field(FieldKind::of(field(0)), field(0), self.region)?,
             handle: field(1).to_owned(),
-            audience: Some(field(2))
-                .filter(|audience| !audience.is_empty())
-                .map(str::to_owned),
+            audience: optional(field(2)),
+            consented_at: optional(field(3)),
         })
     }
 }
@@ -242,6 +243,12 @@ pub enum ResumeError {
     /// The file can't be read.
     #[error("the file can't be read")]
     Source(#[from] io::Error),
+}
+
+fn optional(field: &str) -> Option<String> {
+    Some(field)
+        .filter(|field| !field.is_empty())
+        .map(str::to_owned)
 }
 
 /// Drops the white space around a line, but for tabs: they separate fields, and the first may be empty.

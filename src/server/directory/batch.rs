@@ -1,12 +1,12 @@
-//! A batch of changes, made to the rows of a store in one step: all of them or none.
+//! A batch of changes, made to the rows of a store in one step.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use super::{Change, ChangeError, Member, apply};
+use super::{Change, Member, apply};
 use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     timestamp::Timestamp,
-    wire::{EnrolRequest, RemoveRequest},
+    wire::{EnrolRequest, RefusedChange, RemoveRequest},
 };
 
 /// Changes to members of one epoch.
@@ -14,7 +14,7 @@ use crate::{
 pub struct MemberBatch {
     /// The epoch under whose key the members were evaluated.
     pub epoch: Epoch,
-    /// Who, and what about them; in this order.
+    /// Who, and what about them; in this order, at most 65,535.
     pub changes: Vec<(UnblindedElement, Change)>,
     /// The present, by the edge's clock.
     pub at: Timestamp,
@@ -54,23 +54,14 @@ impl MemberBatch {
 }
 
 /// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BatchOutcome {
-    /// All changes are made.
-    Made {
-        /// Changes after which a member is otherwise than before.
-        changed: u32,
-        /// Changes that had been made before.
-        unchanged: u32,
-    },
-    /// Nothing is changed, because one change can't be made.
-    Refused {
-        /// Which one, from 0.
-        index: usize,
-        /// Why.
-        error: ChangeError,
-    },
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchOutcome {
+    /// Changes after which a member is otherwise than before.
+    pub changed: u32,
+    /// Changes that had been made before; they only renew a decision not to be found.
+    pub unchanged: u32,
+    /// Changes that aren't made, ascending.
+    pub refused: Vec<RefusedChange>,
 }
 
 /// The rows that [`change()`] reads and writes, inside one atomic step of a store.
@@ -100,16 +91,20 @@ pub trait MemberRows {
     ) -> Result<(), Self::Error>;
 }
 
-/// Makes all changes of a batch, or none of them.
+/// Makes the changes of a batch. One that is refused leaves its member as it was and doesn't hold up the others.
 ///
-/// To be run by a store inside one atomic step. Nothing is written before every change is known to be good.
+/// To be run by a store inside one atomic step: after a crash all of it is there, or nothing.
 ///
 /// # Errors
 ///
 /// A row can't be read or written. The step has to be undone.
 pub fn change<R: MemberRows>(rows: &mut R, batch: MemberBatch) -> Result<BatchOutcome, R::Error> {
     let MemberBatch { epoch, changes, at } = batch;
-    let (mut changed, mut unchanged) = (0, 0);
+    let mut outcome = BatchOutcome {
+        changed: 0,
+        unchanged: 0,
+        refused: Vec::new(),
+    };
     // Before and after, for each identifier once.
     let mut pending: BTreeMap<Encoding, (Option<Member>, Option<Member>)> = BTreeMap::new();
     for (index, (unblinded, change)) in changes.into_iter().enumerate() {
@@ -121,16 +116,22 @@ pub fn change<R: MemberRows>(rows: &mut R, batch: MemberBatch) -> Result<BatchOu
                 (known.clone(), known)
             }
         };
-        let previous = current.clone();
-        let after = match apply(current, change, at) {
-            Ok(after) => after,
-            Err((_, error)) => return Ok(BatchOutcome::Refused { index, error }),
+        let after = match apply(current.clone(), change, at) {
+            Ok(after) => {
+                if Member::visible(Some(&after)) == Member::visible(current.as_ref()) {
+                    outcome.unchanged += 1;
+                } else {
+                    outcome.changed += 1;
+                }
+                Some(after)
+            }
+            Err((unchanged, error)) => {
+                // A message has at most 65,535 changes.
+                let index = u16::try_from(index).unwrap_or(u16::MAX);
+                outcome.refused.push(RefusedChange { index, error });
+                unchanged
+            }
         };
-        if after == previous {
-            unchanged += 1;
-        } else {
-            changed += 1;
-        }
         pending.insert(*unblinded, (before, after));
     }
     for (unblinded, (before, after)) in &pending {
@@ -138,5 +139,5 @@ pub fn change<R: MemberRows>(rows: &mut R, batch: MemberBatch) -> Result<BatchOu
             rows.set_member(epoch, unblinded, before.as_ref(), after.as_ref())?;
         }
     }
-    Ok(BatchOutcome::Made { changed, unchanged })
+    Ok(outcome)
 }

@@ -154,9 +154,12 @@ fn no_failure_of_the_disk_gives_quota_back() {
 fn a_panic_in_a_step_closes_the_store_and_tells_everybody() {
     let disk = Arc::new(Mutex::new(Disk::default()));
     let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+    wait(store.check()).unwrap();
     let outcome: Result<(), StoreError> =
         wait(store.writer.submit(1, |_| panic!("a defect in a step")));
     assert_eq!(outcome.unwrap_err(), StoreError::Closed);
+    // Reading would still work; but nothing can be charged, and only a new process helps.
+    assert_eq!(wait(store.check()), Err(StoreError::Closed));
     assert_eq!(
         wait(store.charge(debit(1))).unwrap_err(),
         StoreError::Closed

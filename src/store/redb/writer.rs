@@ -7,6 +7,7 @@ use std::{
     string::ToString,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -37,19 +38,28 @@ struct Job {
 pub(super) struct Writer {
     queue: Option<SyncSender<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    open: Arc<AtomicBool>,
 }
 
 impl Writer {
     pub(super) fn start(database: Arc<Database>) -> Result<Self, StoreError> {
         let (queue, jobs) = sync_channel(QUEUE);
+        let open = Arc::new(AtomicBool::new(true));
+        let still_open = Arc::clone(&open);
         let thread = thread::Builder::new()
             .name("blindbook-store".into())
-            .spawn(move || run(&database, &jobs))
+            .spawn(move || run(&database, &jobs, &still_open))
             .map_err(|error| StoreError::Io(error.to_string()))?;
         Ok(Self {
             queue: Some(queue),
             thread: Mutex::new(Some(thread)),
+            open,
         })
+    }
+
+    /// Whether nothing has failed yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Has a step taken; ready once it is durable.
@@ -121,7 +131,7 @@ pub(super) fn transact<T>(
     Ok(value)
 }
 
-fn run(database: &Database, jobs: &Receiver<Job>) {
+fn run(database: &Database, jobs: &Receiver<Job>, open: &AtomicBool) {
     while let Ok(first) = jobs.recv() {
         let mut weight = first.weight;
         let mut group = Vec::from([first.step]);
@@ -145,6 +155,7 @@ fn run(database: &Database, jobs: &Receiver<Job>) {
         }))
         .unwrap_or(Err(StoreError::Closed));
         let failed = outcome.is_err();
+        open.store(!failed, Ordering::Release);
         for reply in replies {
             reply(outcome.clone());
         }

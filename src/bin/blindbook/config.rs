@@ -1,0 +1,293 @@
+//! The operator's configuration file, and what it is turned into.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use blindbook::{
+    SecretBytes, Timestamp,
+    client::NormalisationProfile,
+    http::{Limits, Parts, credential::Credentials},
+    label::LabelLength,
+    oprf::{Epoch, ServiceId},
+    server::{EvaluationKey, Evaluator, policy::Policy, publish::Terms},
+    snapshot::SnapshotKey,
+    store::{Publisher, RedbStore, SegmentFolder},
+};
+use serde::Deserialize;
+
+use crate::{
+    failure::Failure,
+    files,
+    seal::{self, Kind, Unlock},
+};
+
+/// Longest configuration file, in bytes.
+const MAX_CONFIG: u64 = 1 << 20;
+
+/// A configuration file; `keygen` writes one with comments.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) service: String,
+    pub(crate) listen: Listen,
+    pub(crate) keys: Keys,
+    pub(crate) store: StoreFiles,
+    pub(crate) credentials: CredentialKeys,
+    #[serde(default)]
+    pub(crate) publish: Publish,
+    #[serde(default)]
+    pub(crate) policy: Policy,
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    /// The folder that relative paths start from.
+    #[serde(skip)]
+    folder: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listen {
+    pub(crate) public: SocketAddr,
+    pub(crate) operator: SocketAddr,
+    pub(crate) tls: Option<Tls>,
+    #[serde(default)]
+    pub(crate) plain_http: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keys {
+    pub(crate) evaluation: PathBuf,
+    pub(crate) snapshot: PathBuf,
+    pub(crate) pepper: PathBuf,
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoreFiles {
+    pub(crate) file: PathBuf,
+    pub(crate) segments: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CredentialKeys {
+    pub(crate) shared_secret: Option<PathBuf>,
+    pub(crate) ed25519_public_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Publish {
+    pub(crate) label_length: u8,
+    pub(crate) valid_hours: u32,
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Self {
+            label_length: LabelLength::default().get(),
+            valid_hours: 72,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; paths in it are relative to where it is.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let refuse =
+            |why: &dyn std::fmt::Display| Failure::BadInput(format!("{}: {why}", path.display()));
+        let bytes = files::read(path, MAX_CONFIG)?;
+        let text = String::from_utf8(bytes).map_err(|error| refuse(&error))?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| refuse(&error))?;
+        config.folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        config.check().map_err(|why| refuse(&why))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.policy
+            .validate()
+            .map_err(|error| format!("[policy] {error}"))?;
+        self.service_id()?;
+        self.label_length()?;
+        match (&self.listen.tls, self.listen.plain_http) {
+            (None, false) => {
+                Err("[listen] give [listen.tls], or plain_http = true behind a proxy that does TLS")
+            }
+            (Some(_), true) => Err("[listen] either [listen.tls] or plain_http = true, not both"),
+            _ => Ok(()),
+        }?;
+        match (
+            &self.credentials.shared_secret,
+            &self.credentials.ed25519_public_key,
+        ) {
+            (Some(_), None) | (None, Some(_)) => Ok(()),
+            _ => Err("[credentials] give either shared_secret or ed25519_public_key"),
+        }?;
+        if self.publish.valid_hours == 0 {
+            return Err("[publish] valid_hours is zero: every manifest would have expired".into());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn path(&self, relative: &Path) -> PathBuf {
+        self.folder.join(relative)
+    }
+
+    pub(crate) fn service_id(&self) -> Result<ServiceId, String> {
+        ServiceId::new(&self.service).map_err(|error| format!("service: {error}"))
+    }
+
+    fn label_length(&self) -> Result<LabelLength, String> {
+        LabelLength::new(self.publish.label_length).map_err(|error| format!("[publish] {error}"))
+    }
+
+    /// What the keys are sealed under: the key file of the configuration, or a passphrase.
+    pub(crate) fn unlock(&self) -> Result<Unlock, Failure> {
+        seal::UnlockArgs {
+            key_file: self.keys.key_file.as_ref().map(|path| self.path(path)),
+        }
+        .obtain(false)
+    }
+
+    /// The secret that credentials are minted with, if it is a shared one.
+    pub(crate) fn shared_secret(&self) -> Result<zeroize::Zeroizing<Vec<u8>>, Failure> {
+        let path = self.credentials.shared_secret.as_ref().ok_or_else(|| {
+            Failure::BadInput(
+                "credentials of this service are signed by a private key that isn't here".into(),
+            )
+        })?;
+        files::read_private(&self.path(path))
+    }
+
+    fn credentials(&self, service: &ServiceId) -> Result<Credentials, Failure> {
+        match &self.credentials.ed25519_public_key {
+            Some(path) => {
+                let pem = files::read(&self.path(path), MAX_CONFIG)?;
+                Credentials::ed25519(service, &pem).map_err(Failure::bad_input)
+            }
+            None => Credentials::shared_secret(service, &self.shared_secret()?)
+                .map_err(Failure::bad_input),
+        }
+    }
+
+    /// Opens the keys and the store.
+    pub(crate) fn open(&self) -> Result<Parts<RedbStore>, Failure> {
+        let service = self.service_id().map_err(Failure::BadInput)?;
+        let unlock = self.unlock()?;
+        let (mut evaluation, epoch) = seal::open(
+            &self.path(&self.keys.evaluation),
+            Kind::EvaluationKey,
+            &unlock,
+        )?;
+        let (mut snapshot, _) =
+            seal::open(&self.path(&self.keys.snapshot), Kind::SnapshotKey, &unlock)?;
+        let (mut pepper, _) = seal::open(&self.path(&self.keys.pepper), Kind::Pepper, &unlock)?;
+        let key = EvaluationKey::from_bytes(&mut evaluation).map_err(Failure::bad_input)?;
+        let evaluator = Evaluator::new(Epoch::new(epoch), key);
+        let terms = Terms {
+            normalisation: NormalisationProfile::CURRENT.id(),
+            label_length: self.label_length().map_err(Failure::BadInput)?,
+            epoch: evaluator.epoch(),
+            public_key: evaluator.public_key().clone(),
+            valid_for: Duration::from_secs(u64::from(self.publish.valid_hours) * 3_600),
+            service: service.clone(),
+        };
+        let folder = self.path(&self.store.segments);
+        let segments =
+            SegmentFolder::open(&folder).map_err(|error| Failure::file(&folder, &error))?;
+        let snapshot = SnapshotKey::from_seed(&mut snapshot);
+        Ok(Parts {
+            credentials: self.credentials(&service)?,
+            store: self.open_store()?,
+            publisher: Publisher::new(terms, snapshot, segments),
+            evaluator,
+            policy: self.policy.clone(),
+            pepper: SecretBytes::new(&mut pepper),
+            limits: self.limits.clone(),
+            clock,
+        })
+    }
+
+    fn open_store(&self) -> Result<RedbStore, Failure> {
+        use blindbook::store::StoreError;
+        let path = self.path(&self.store.file);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))?;
+        }
+        RedbStore::open(&path).map_err(|error| {
+            let message = format!("{}: {error}", path.display());
+            match error {
+                StoreError::Locked | StoreError::Version(_) | StoreError::Damaged(_) => {
+                    Failure::BadInput(message)
+                }
+                _ => Failure::Machine(message),
+            }
+        })
+    }
+}
+
+/// The system's clock.
+pub(crate) fn clock() -> Timestamp {
+    // A clock before 1970 is refused by the quota, which has seen a later one.
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keygen::CONFIG;
+
+    fn read(text: &str) -> Result<Config, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path)
+    }
+
+    fn refusal(text: &str) -> String {
+        match read(text).unwrap_err() {
+            Failure::BadInput(message) => message,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_file_that_keygen_writes_is_valid_and_says_the_defaults() {
+        let config = read(CONFIG).unwrap();
+        assert_eq!(config.policy, Policy::default());
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.publish.label_length, 16);
+    }
+
+    #[test]
+    fn what_is_unknown_or_contradicts_itself_is_refused_and_named() {
+        let unknown = CONFIG.replace("[publish]", "[publish]\nlable_length = 8");
+        assert!(refusal(&unknown).contains("lable_length"));
+        let both = CONFIG.replace("plain_http = true", "plain_http = false");
+        assert!(refusal(&both).contains("plain_http"));
+        let policy = format!("{CONFIG}\n[policy.account]\ninitial_capacity = 9000\n");
+        assert!(refusal(&policy).contains("initial_capacity"));
+        let long = CONFIG.replace("label_length = 16", "label_length = 65");
+        assert!(refusal(&long).contains("64 bytes"));
+        assert!(matches!(
+            Config::read(Path::new("/nonexistent/config.toml")).unwrap_err(),
+            Failure::BadInput(_)
+        ));
+    }
+}

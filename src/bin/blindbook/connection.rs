@@ -1,0 +1,255 @@
+//! A service as clients and registrars see it: where it is, what it is trusted for, what went back and forth.
+
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use blindbook::{
+    http_client::{Answer, Endpoint, Problem, QuotaState, Transport, TransportError},
+    oprf::ServiceId,
+    snapshot::{Manifest, SignedManifest, SnapshotPublicKey},
+};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::{failure::Failure, files, hex};
+
+/// Longest file of certificates, in bytes.
+const MAX_AUTHORITIES: u64 = 4 << 20;
+/// How often the same bytes are sent when nobody answers.
+const ATTEMPTS: u32 = 4;
+
+/// How a service is reached.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Where the service is: for example https://discovery.chat.example
+    #[arg(long, env = "BLINDBOOK_URL")]
+    url: String,
+    /// The name of the service, as its keys were made for
+    #[arg(long, env = "BLINDBOOK_SERVICE")]
+    service: String,
+    /// The key that manifests are verified with: 64 hexadecimal digits, or a file that holds them
+    #[arg(long, value_name = "KEY|FILE", env = "BLINDBOOK_SNAPSHOT_KEY")]
+    snapshot_key: String,
+    /// A file with the credential. Without it the variable BLINDBOOK_TOKEN is read
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Certificates of authorities in PEM, instead of those of the web
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Allows http://, for a service on this machine
+    #[arg(long)]
+    plain_http: bool,
+}
+
+/// What one step of an exchange took.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    /// Bytes of messages, without the headers of HTTP.
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) seconds: f64,
+}
+
+/// A connection to a service, and a record of what went over it.
+pub(crate) struct Connection {
+    transport: Transport,
+    pub(crate) service: ServiceId,
+    snapshot_key: SnapshotPublicKey,
+    steps: RefCell<Vec<Step>>,
+    quota: RefCell<Option<QuotaState>>,
+    an_element: RefCell<String>,
+}
+
+impl Args {
+    pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        let mut endpoint = Endpoint::new(&self.url);
+        endpoint.allow_plaintext = self.plain_http;
+        endpoint.credential = token(self.token_file.as_deref())?;
+        if let Some(path) = &self.ca {
+            endpoint.authorities = Some(files::read(path, MAX_AUTHORITIES)?);
+        }
+        let service = ServiceId::new(&self.service).map_err(Failure::bad_input)?;
+        Connection::new(endpoint, service, snapshot_key(&self.snapshot_key)?)
+    }
+}
+
+fn token(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, Failure> {
+    let Some(path) = file else {
+        return Ok(std::env::var("BLINDBOOK_TOKEN").ok().map(Zeroizing::new));
+    };
+    let content = files::read_private(path)?;
+    let text = std::str::from_utf8(&content)
+        .map_err(|_| Failure::BadInput(format!("{}: not a credential", path.display())))?;
+    Ok(Some(Zeroizing::new(text.trim().to_owned())))
+}
+
+fn snapshot_key(text: &str) -> Result<SnapshotPublicKey, Failure> {
+    let refuse = || {
+        Failure::bad_input("the snapshot key: neither 64 hexadecimal digits nor a file with them")
+    };
+    let digits = match hex::decode::<32>(text) {
+        Some(bytes) => bytes,
+        None => {
+            let file = files::read(Path::new(text), 1_024)?;
+            let text = std::str::from_utf8(&file).map_err(|_| refuse())?;
+            hex::decode(text.trim()).ok_or_else(refuse)?
+        }
+    };
+    SnapshotPublicKey::decode(&digits).map_err(Failure::bad_input)
+}
+
+impl Connection {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        service: ServiceId,
+        snapshot_key: SnapshotPublicKey,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            transport: Transport::new(endpoint)?,
+            service,
+            snapshot_key,
+            steps: RefCell::default(),
+            quota: RefCell::default(),
+            an_element: RefCell::default(),
+        })
+    }
+
+    /// The account's quota by the last answer that told it.
+    pub(crate) fn quota(&self) -> Option<QuotaState> {
+        *self.quota.borrow()
+    }
+
+    /// How the first element of the last evaluation request begins, as it went over the wire.
+    pub(crate) fn an_element(&self) -> String {
+        self.an_element.borrow().clone()
+    }
+
+    /// What was sent and received so far; steps of the same name are one.
+    pub(crate) fn into_steps(self) -> Vec<Step> {
+        self.steps.into_inner()
+    }
+
+    /// Records a step that sends nothing.
+    pub(crate) fn local<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let result = work();
+        self.record(name, 0, 0, begun.elapsed());
+        result
+    }
+
+    /// The newest manifest, its signature verified.
+    pub(crate) fn manifest(&self) -> Result<Manifest, Failure> {
+        let bytes = self.measured("manifest", 0, || self.transport.manifest(), Vec::len)?;
+        let signed = SignedManifest::decode(&bytes)
+            .map_err(|error| Failure::bad_input(format!("the service's manifest: {error}")))?;
+        let manifest = signed.verify(&self.snapshot_key).map_err(|_| {
+            Failure::bad_input("the manifest isn't signed by the snapshot key that was given")
+        })?;
+        Ok(manifest)
+    }
+
+    /// The base segment that a manifest names.
+    pub(crate) fn segment(&self, manifest: &Manifest) -> Result<Vec<u8>, Failure> {
+        let base = manifest.base();
+        self.measured(
+            "published set",
+            0,
+            || self.transport.segment(&base.id, base.size),
+            Vec::len,
+        )
+    }
+
+    /// Sends an evaluation request; the same bytes again if nobody answers, which is charged once.
+    pub(crate) fn evaluate(&self, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        // Behind version, kind, epoch and count.
+        *self.an_element.borrow_mut() = hex::encode(message.get(12..20).unwrap_or_default());
+        self.exchange("evaluation", message, |message| {
+            self.transport.evaluate(message)
+        })
+    }
+
+    /// Enrols; may be repeated.
+    pub(crate) fn enrol(&self, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.exchange("enrolment", message, |message| {
+            self.transport.enrol(message)
+        })
+    }
+
+    fn exchange(
+        &self,
+        name: &'static str,
+        message: &[u8],
+        send: impl Fn(&[u8]) -> Result<Answer, TransportError>,
+    ) -> Result<Vec<u8>, Failure> {
+        let answer = self.measured(
+            name,
+            message.len(),
+            || send(message),
+            |answer| answer.body.len(),
+        )?;
+        if answer.quota.is_some() {
+            *self.quota.borrow_mut() = answer.quota;
+        }
+        Ok(answer.body)
+    }
+
+    fn measured<T>(
+        &self,
+        name: &'static str,
+        sent: usize,
+        send: impl Fn() -> Result<T, TransportError>,
+        received: impl Fn(&T) -> usize,
+    ) -> Result<T, Failure> {
+        let begun = Instant::now();
+        let result = retried(send);
+        let bytes = result.as_ref().map_or(0, received);
+        self.record(name, sent, bytes, begun.elapsed());
+        if let Err(TransportError::Refused(Problem { quota, .. })) = &result
+            && quota.is_some()
+        {
+            *self.quota.borrow_mut() = *quota;
+        }
+        Ok(result?)
+    }
+
+    fn record(&self, name: &'static str, sent: usize, received: usize, took: Duration) {
+        let mut steps = self.steps.borrow_mut();
+        if !steps.iter().any(|step| step.name == name) {
+            steps.push(Step {
+                name,
+                bytes_sent: 0,
+                bytes_received: 0,
+                seconds: 0.0,
+            });
+        }
+        for step in steps.iter_mut().filter(|step| step.name == name) {
+            step.bytes_sent += sent as u64;
+            step.bytes_received += received as u64;
+            step.seconds += took.as_secs_f64();
+        }
+    }
+}
+
+/// Tries again while nobody answers, and once more after a short wait that the service asks for.
+fn retried<T>(send: impl Fn() -> Result<T, TransportError>) -> Result<T, TransportError> {
+    let mut wait = Duration::from_millis(200);
+    for _ in 1..ATTEMPTS {
+        match send() {
+            Err(TransportError::Unreachable(_)) => {}
+            Err(TransportError::Refused(Problem {
+                status: 503,
+                retry_after: Some(seconds @ 0..=5),
+                ..
+            })) => wait = wait.max(Duration::from_secs(seconds)),
+            other => return other,
+        }
+        thread::sleep(wait);
+        wait *= 2;
+    }
+    send()
+}

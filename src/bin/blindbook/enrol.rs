@@ -1,0 +1,260 @@
+//! `enrol`: a registrar's import of members from a file of any size.
+//!
+//! ```text
+//! file --> reader thread: parse, normalise --> batches --> evaluate, derive N --> PUT /v1/members --> progress file
+//! ```
+//!
+//! A batch is done when the service has said so; only then the progress file moves on. Whatever happens in
+//! between, the batch is sent again: the evaluation is repeated and paid again, the enrolment changes nothing.
+
+mod batch;
+mod progress;
+
+use std::{
+    fmt,
+    fs::File,
+    io::{BufReader, Write},
+    path::{Path, PathBuf},
+    sync::mpsc::sync_channel,
+    thread,
+    time::Instant,
+};
+
+use blindbook::client::contacts::{EnrolmentReader, Region};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+pub(crate) use self::batch::Consents;
+use self::{
+    batch::{Batch, Rejection},
+    progress::Progress,
+};
+use crate::{
+    connection::{self, Connection},
+    failure::Failure,
+    files::with_suffix,
+    registrar::Registrar,
+    text::{count, elapsed},
+};
+
+/// Lines of a batch.
+const BATCH: usize = 8_192;
+/// Batches that are read ahead.
+const AHEAD: usize = 2;
+/// Rejected lines that are listed in the report; all of them are in the file beside it.
+const LISTED: usize = 20;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Lines of: identifier, handle, audience (everyone or nobody, which is the default), consented_at
+    /// (2026-11-01T12:00:00Z or seconds since 1970)
+    file: PathBuf,
+    /// The region of numbers without country code, for example CH
+    #[arg(long, value_name = "CC")]
+    region: Option<Region>,
+    /// Which text the people whose audience is everyone agreed to, for example 2026-11
+    #[arg(long, value_name = "VERSION", requires = "consent_surface")]
+    consent_text: Option<String>,
+    /// Where they agreed, for example ios/settings
+    #[arg(long, value_name = "NAME", requires = "consent_text")]
+    consent_surface: Option<String>,
+    /// Begins at the first line again, also if an earlier run got further
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    connection: connection::Args,
+}
+
+/// What became of the file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// Lines that an earlier run had done.
+    resumed_after_line: u64,
+    /// Members that are now otherwise than before.
+    pub(crate) changed: u64,
+    /// Members who were like that already.
+    pub(crate) unchanged: u64,
+    pub(crate) rejected: u64,
+    /// The first of them.
+    rejected_lines: Vec<Rejection>,
+    /// Where all of them are, if there are any.
+    rejected_file: Option<PathBuf>,
+    pub(crate) seconds: f64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
+    let consents = Consents::new(
+        args.consent_text.as_deref(),
+        args.consent_surface.as_deref(),
+    )?;
+    let connection = args.connection.connect()?;
+    import(
+        &args.file,
+        args.region,
+        &consents,
+        args.restart,
+        &connection,
+    )
+}
+
+/// Enrols everybody in a file.
+pub(crate) fn import(
+    path: &Path,
+    region: Option<Region>,
+    consents: &Consents,
+    restart: bool,
+    connection: &Connection,
+) -> Result<Report, Failure> {
+    let begun = Instant::now();
+    let registrar = Registrar::start(connection)?;
+    let size = std::fs::metadata(path)
+        .map_err(|error| Failure::file(path, &error))?
+        .len();
+    let mut progress = if restart {
+        Progress::begin(path, &registrar)?
+    } else {
+        Progress::resume(path, &registrar)?
+    };
+    let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
+    let position = progress.position();
+    let reader = EnrolmentReader::resume(BufReader::new(file), region, position)
+        .map_err(|error| Failure::BadInput(format!("{}: {error}", path.display())))?;
+    let rejected_path = with_suffix(path, ".rejected");
+    let mut rejections = Rejections::open(&rejected_path, position.offset > 0)?;
+    let mut report = Report {
+        resumed_after_line: position.line - 1,
+        changed: 0,
+        unchanged: 0,
+        rejected: 0,
+        rejected_lines: Vec::new(),
+        rejected_file: None,
+        seconds: 0.0,
+    };
+
+    let bar = bar(size, position.offset);
+    let label_length = registrar.label_length();
+    thread::scope(|scope| {
+        let (sender, batches) = sync_channel(AHEAD);
+        scope.spawn(move || {
+            let mut reader = reader;
+            loop {
+                let batch = Batch::read(&mut reader, BATCH, label_length, consents);
+                let last = !matches!(&batch, Ok(Some(_)));
+                // Nobody listens any more if a batch before this one failed.
+                if sender.send(batch).is_err() || last {
+                    return;
+                }
+            }
+        });
+        while let Ok(batch) = batches.recv() {
+            let Some(mut batch) = batch.map_err(|error| Failure::file(path, &error))? else {
+                break;
+            };
+            let outcome = registrar.enrol(&batch.identifiers, batch.members)?;
+            for refused in outcome.refused {
+                if let Some(line) = batch.lines.get(usize::from(refused.index)) {
+                    batch.rejected.push(Rejection::new(*line, &refused.error));
+                }
+            }
+            batch
+                .rejected
+                .sort_unstable_by_key(|rejection| rejection.line);
+            rejections.write(&batch.rejected)?;
+            progress.advance(batch.next)?;
+            report.changed += u64::from(outcome.changed);
+            report.unchanged += u64::from(outcome.unchanged);
+            report.rejected += batch.rejected.len() as u64;
+            let room = LISTED.saturating_sub(report.rejected_lines.len());
+            report
+                .rejected_lines
+                .extend(batch.rejected.into_iter().take(room));
+            bar.set_position(batch.next.offset);
+        }
+        Ok::<(), Failure>(())
+    })?;
+    bar.finish_and_clear();
+    report.rejected_file = (report.rejected > 0).then_some(rejected_path);
+    report.seconds = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// On standard error, and only if that is a terminal.
+fn bar(size: u64, done: u64) -> ProgressBar {
+    let bar = ProgressBar::new(size).with_position(done);
+    let style = "  enrolling {wide_bar} {percent:>3} %  {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The file that all rejected lines are listed in, by number and reason.
+struct Rejections {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Rejections {
+    /// A new import begins a new list; a resumed one goes on with it.
+    fn open(path: &Path, resumed: bool) -> Result<Self, Failure> {
+        if !resumed && path.exists() {
+            std::fs::remove_file(path).map_err(|error| Failure::file(path, &error))?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file: None,
+        })
+    }
+
+    fn write(&mut self, rejections: &[Rejection]) -> Result<(), Failure> {
+        if rejections.is_empty() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        for rejection in rejections {
+            text.push_str(&format!("{rejection}\n"));
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let opened = File::options()
+                    .create(true)
+                    .append(true)
+                    .open(&self.path)
+                    .map_err(|error| Failure::file(&self.path, &error))?;
+                self.file.insert(opened)
+            }
+        };
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_data())
+            .map_err(|error| Failure::file(&self.path, &error))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.resumed_after_line > 0 {
+            writeln!(f, "went on after line {}", count(self.resumed_after_line))?;
+        }
+        for rejection in &self.rejected_lines {
+            writeln!(f, "{rejection}")?;
+        }
+        if self.rejected > self.rejected_lines.len() as u64 {
+            let more = self.rejected - self.rejected_lines.len() as u64;
+            writeln!(f, "... and {} more", count(more))?;
+        }
+        if let Some(path) = &self.rejected_file {
+            writeln!(f, "all rejected lines: {}", path.display())?;
+        }
+        let members = self.changed + self.unchanged;
+        write!(
+            f,
+            "{} members enrolled in {} ({} a second); {} were like that already, {} lines rejected",
+            count(self.changed),
+            elapsed(self.seconds),
+            count((members as f64 / self.seconds.max(1e-6)) as u64),
+            count(self.unchanged),
+            count(self.rejected),
+        )
+    }
+}

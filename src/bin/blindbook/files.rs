@@ -1,0 +1,117 @@
+//! Files that only their owner may read, and files that are there whole or not at all.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// Longest secret or key file that is read, in bytes.
+const MAX_SECRET: u64 = 4_096;
+
+/// Writes a new file with mode 0600. What is there already is never overwritten.
+pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let written = private_options()
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync_all()
+        });
+    written.map_err(|error| Failure::file(path, &error))
+}
+
+/// Replaces a file with mode 0600: a crash leaves the old content or the new one.
+pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let unfinished = with_suffix(path, ".unfinished");
+    let written = private_options()
+        .create(true)
+        .truncate(true)
+        .open(&unfinished)
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&unfinished, path)
+        });
+    written.map_err(|error| Failure::file(path, &error))
+}
+
+/// Reads a secret from a file that nobody else can read.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| Failure::file(path, &error))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if metadata.mode() & 0o077 != 0 {
+            return Err(Failure::BadInput(format!(
+                "{0}: others can read this secret; chmod 600 {0}",
+                path.display()
+            )));
+        }
+    }
+    if metadata.len() > MAX_SECRET {
+        return Err(Failure::BadInput(format!(
+            "{}: longer than a secret can be",
+            path.display()
+        )));
+    }
+    // Of the final size at once: a vector that grows leaves copies of secrets behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(MAX_SECRET as usize));
+    file.take(MAX_SECRET)
+        .read_to_end(&mut content)
+        .map_err(|error| Failure::file(path, &error))?;
+    Ok(content)
+}
+
+/// Reads a file of at most `limit` bytes; `None` if there is none.
+pub(crate) fn read_if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+    match File::open(path) {
+        Ok(file) => read_open(file, path, limit).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::file(path, &error)),
+    }
+}
+
+/// Reads a file of at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
+    read_open(file, path, limit)
+}
+
+fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut content)
+        .map_err(|error| Failure::file(path, &error))?;
+    if content.len() as u64 > limit {
+        return Err(Failure::BadInput(format!(
+            "{}: longer than {limit} bytes",
+            path.display()
+        )));
+    }
+    Ok(content)
+}
+
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options
+}

@@ -1,0 +1,122 @@
+//! The command line: everything that an operator, a registrar or somebody who is curious needs.
+
+#![allow(clippy::disallowed_methods, reason = "the edge: clocks are read here")]
+
+mod config;
+mod connection;
+mod demo;
+mod discover;
+mod enrol;
+mod failure;
+mod files;
+mod hex;
+mod inspect;
+mod keygen;
+mod publish;
+mod registrar;
+mod seal;
+mod serve;
+mod text;
+mod token;
+
+use std::{fmt, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use serde::Serialize;
+
+/// Private contact discovery: which of your contacts use a service, without showing it your contacts.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    /// Prints one JSON document instead of text, also for errors
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   2  bad input: an argument, a file, a key or a passphrase that can't be used
+   3  refused by the service: quota, credential; the message says when to come back
+   4  the service can't be reached
+   5  this machine: a disk or a socket failed
+  70  a defect of this program or of the service";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows it all on this machine: a service, a town of 100,000 members, an address book
+    Demo(demo::Args),
+    /// Makes the keys of a new service, sealed, and a configuration to start with
+    Keygen(keygen::Args),
+    /// Runs the service
+    Serve(serve::Args),
+    /// Mints a credential for trying things out
+    Token(token::Args),
+    /// Enrols members from a file (the registrar's side)
+    Enrol(enrol::Args),
+    /// Publishes who can be found now
+    Publish(publish::Args),
+    /// Finds which contacts of an address book use a service (the client's side)
+    Discover(discover::Args),
+    /// Says what is in a segment or a manifest file
+    Inspect(inspect::Args),
+}
+
+fn main() -> ExitCode {
+    let (json, outcome) = match Cli::try_parse() {
+        Ok(cli) => {
+            let json = cli.json;
+            // A panic is a defect like any other, and has its exit code; its message is on standard error.
+            let outcome = std::panic::catch_unwind(|| run(cli))
+                .unwrap_or_else(|_| Err(Failure::defect("a panic; please report what is above")));
+            (json, outcome)
+        }
+        // Help, and mistakes in arguments for people.
+        Err(error) if !error.use_stderr() || !std::env::args().any(|word| word == "--json") => {
+            error.exit()
+        }
+        Err(error) => (true, Err(Failure::bad_input(error))),
+    };
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    if json {
+        let document = serde_json::json!({
+            "error": failure.name(),
+            "message": failure.to_string(),
+            "retry_after": failure.retry_after(),
+        });
+        println!("{document}");
+    } else {
+        eprintln!("blindbook: {failure}");
+    }
+    failure.exit_code()
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let json = cli.json;
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, json),
+        Command::Keygen(args) => emit(&keygen::run(&args)?, json),
+        Command::Serve(args) => serve::run(&args, json),
+        Command::Token(args) => emit(&token::run(&args)?, json),
+        Command::Enrol(args) => emit(&enrol::run(&args)?, json),
+        Command::Publish(args) => emit(&publish::run(&args)?, json),
+        Command::Discover(args) => discover::run(&args, |report| emit(report, json)),
+        Command::Inspect(args) => emit(&inspect::run(&args)?, json),
+    }
+}
+
+/// Prints a report on standard output.
+fn emit<T: Serialize + fmt::Display>(report: &T, json: bool) -> Result<(), Failure> {
+    if json {
+        let text = serde_json::to_string(report).map_err(Failure::defect)?;
+        println!("{text}");
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}

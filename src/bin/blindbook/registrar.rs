@@ -1,0 +1,99 @@
+//! The registrar's client role over a connection: evaluate identifiers, enrol who they belong to.
+
+use blindbook::{
+    client::{Identifier, NormalisationProfile, OprfClient},
+    label::{Label, LabelLength},
+    snapshot::ChainState,
+    wire::{
+        EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
+        Setting,
+    },
+};
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
+
+use crate::{config::clock, connection::Connection, failure::Failure};
+
+/// A registrar that has verified what the service says about itself.
+pub(crate) struct Registrar<'a> {
+    connection: &'a Connection,
+    client: OprfClient,
+    chain: ChainState,
+    label_length: LabelLength,
+}
+
+impl<'a> Registrar<'a> {
+    /// Fetches and verifies the manifest.
+    pub(crate) fn start(connection: &'a Connection) -> Result<Self, Failure> {
+        let manifest = connection.manifest()?;
+        let claims = manifest.claims();
+        if claims.service != connection.service {
+            return Err(Failure::bad_input("the manifest is for another service"));
+        }
+        if claims.normalisation != NormalisationProfile::CURRENT.id() {
+            return Err(Failure::BadInput(format!(
+                "the service's normalisation profile is {} and this program's {}: people enrolled by it \
+                 would not be found; use the program's other version",
+                claims.normalisation,
+                NormalisationProfile::CURRENT.id()
+            )));
+        }
+        let now = clock().as_micros() / 1_000_000;
+        let chain = ChainState::start(&manifest, now).map_err(Failure::bad_input)?;
+        Ok(Self {
+            connection,
+            client: OprfClient::new(claims.public_key.clone()),
+            chain,
+            label_length: claims.label_length,
+        })
+    }
+
+    pub(crate) fn chain(&self) -> &ChainState {
+        &self.chain
+    }
+
+    pub(crate) fn label_length(&self) -> LabelLength {
+        self.label_length
+    }
+
+    /// Evaluates identifiers and enrols the members that they belong to, both of the same length.
+    pub(crate) fn enrol(
+        &self,
+        identifiers: &[Identifier],
+        members: Vec<(Label, Setting)>,
+    ) -> Result<MembersResponse, Failure> {
+        if identifiers.is_empty() {
+            return Ok(MembersResponse {
+                changed: 0,
+                unchanged: 0,
+                refused: Vec::new(),
+            });
+        }
+        let inputs: Vec<&[u8]> = identifiers.iter().map(Identifier::as_input).collect();
+        let expect = self
+            .client
+            .blind(&inputs, 0, &mut UnwrapErr(SysRng))
+            .map_err(Failure::defect)?;
+        let request = EvaluateRequest {
+            epoch: self.chain.epoch(),
+            blinded: expect.request().clone(),
+        };
+        let answer = self.connection.evaluate(&request.encode())?;
+        let response = EvaluateResponse::decode(&answer).map_err(Failure::defect)?;
+        let unblinded = expect
+            .finalize(&response.evaluated, &response.proof)
+            .map_err(Failure::defect)?;
+        let enrolments = unblinded
+            .into_iter()
+            .zip(members)
+            .map(|(unblinded, (label, setting))| Enrolment {
+                unblinded,
+                label,
+                setting,
+            })
+            .collect();
+        let request = EnrolRequest::new(self.chain.epoch(), self.label_length, enrolments)
+            .map_err(Failure::defect)?;
+        let answer = self.connection.enrol(&request.encode())?;
+        MembersResponse::decode(&answer).map_err(Failure::defect)
+    }
+}

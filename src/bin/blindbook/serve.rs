@@ -1,0 +1,171 @@
+//! `serve`: the discovery service, until it is told to stop.
+
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+};
+
+use blindbook::http::{Listeners, Service, ServiceError, serve};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use serde::Serialize;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{config::Config, failure::Failure, publish::publish_failure};
+
+/// Longest file with a certificate or its key, in bytes.
+const MAX_PEM: u64 = 1 << 20;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration; `keygen` writes one
+    #[arg(long, value_name = "FILE", env = "BLINDBOOK_CONFIG")]
+    config: PathBuf,
+    /// Checks the configuration and says what its limits mean; opens no key and serves nothing
+    #[arg(long)]
+    check: bool,
+}
+
+/// Where the service listens: the one line on standard output. Logs go to standard error.
+#[derive(Debug, Serialize)]
+struct Listening {
+    public: SocketAddr,
+    operator: SocketAddr,
+    tls: bool,
+    sequence: u64,
+}
+
+pub(crate) fn run(args: &Args, json: bool) -> Result<(), Failure> {
+    let config = Config::read(&args.config)?;
+    if args.check {
+        println!("{}", config.policy);
+        return Ok(());
+    }
+    log(json);
+    for line in config.policy.to_string().lines() {
+        tracing::info!("policy: {line}");
+    }
+    let parts = config.open()?;
+    let listeners = Listeners {
+        public: bind(config.listen.public)?,
+        operator: bind(config.listen.operator)?,
+        tls: tls(&config)?,
+    };
+    runtime()?.block_on(async {
+        let service = Service::new(parts).await.map_err(service_failure)?;
+        if service.published().is_none() {
+            // Registrars need a manifest to verify against before anybody can be enrolled.
+            let first = service
+                .publish()
+                .await
+                .map_err(|error| publish_failure(&error))?;
+            tracing::info!(
+                members = first.manifest.base().count,
+                "first manifest published"
+            );
+        }
+        announce(&service, &listeners, json)?;
+        let stop = stop_signal()?;
+        serve(service, listeners, stop)
+            .await
+            .map_err(Failure::machine)?;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::machine)
+}
+
+fn log(json: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("BLINDBOOK_LOG").unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        log.json().init();
+    } else {
+        log.with_target(false).init();
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address)
+        .map_err(|error| Failure::Machine(format!("can't listen on {address}: {error}")))?;
+    // What tokio takes over must not block.
+    listener.set_nonblocking(true).map_err(Failure::machine)?;
+    Ok(listener)
+}
+
+type CertificateAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn tls(config: &Config) -> Result<Option<CertificateAndKey>, Failure> {
+    let Some(files) = &config.listen.tls else {
+        return Ok(None);
+    };
+    let certificate = config.path(&files.certificate);
+    let key = config.path(&files.key);
+    let chain = CertificateDer::pem_slice_iter(&crate::files::read(&certificate, MAX_PEM)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Failure::BadInput(format!("{}: {error}", certificate.display())))?;
+    let key = PrivateKeyDer::from_pem_slice(&crate::files::read_private(&key)?)
+        .map_err(|error| Failure::BadInput(format!("{}: {error}", key.display())))?;
+    Ok(Some((chain, key)))
+}
+
+fn announce<S: blindbook::store::Store>(
+    service: &Service<S>,
+    listeners: &Listeners,
+    json: bool,
+) -> Result<(), Failure> {
+    let listening = Listening {
+        public: listeners.public.local_addr().map_err(Failure::machine)?,
+        operator: listeners.operator.local_addr().map_err(Failure::machine)?,
+        tls: listeners.tls.is_some(),
+        sequence: service
+            .published()
+            .map_or(0, |published| published.manifest.claims().sequence),
+    };
+    let line = if json {
+        serde_json::to_string(&listening).map_err(Failure::defect)?
+    } else {
+        let scheme = if listening.tls { "https" } else { "http" };
+        format!(
+            "serving {scheme}://{}, operators at http://{}; stop with ctrl-c or SIGTERM",
+            listening.public, listening.operator
+        )
+    };
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(Failure::machine)
+}
+
+/// Ready at SIGTERM or ctrl-c.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::machine)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::machine)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests under way are finished");
+    })
+}
+
+fn service_failure(error: ServiceError) -> Failure {
+    match error {
+        ServiceError::Publish(error) => publish_failure(&error),
+        ServiceError::Policy(_) | ServiceError::OtherKey => Failure::bad_input(error),
+        other => Failure::machine(other),
+    }
+}

@@ -1,0 +1,123 @@
+//! Numbers, sizes, times and tables for people.
+
+use std::fmt::Write;
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of bytes with three digits.
+pub(crate) fn bytes(number: u64) -> String {
+    let (mut value, mut unit) = (number as f64, "B");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1_000.0;
+        unit = larger;
+    }
+    match unit {
+        "B" => format!("{number} B"),
+        _ if value < 9.995 => format!("{value:.2} {unit}"),
+        _ if value < 99.95 => format!("{value:.1} {unit}"),
+        _ => format!("{value:.0} {unit}"),
+    }
+}
+
+/// A duration by its two largest units.
+pub(crate) fn duration(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let mut rest = seconds;
+    let mut text = String::new();
+    let mut shown = 0;
+    for (size, unit) in units {
+        let whole = rest / size;
+        rest %= size;
+        if shown == 2 || (whole == 0 && shown == 0 && size > 1) || (whole == 0 && shown > 0) {
+            shown += usize::from(shown > 0);
+            continue;
+        }
+        if shown > 0 {
+            text.push(' ');
+        }
+        // Writing to a string doesn't fail.
+        let _infallible = write!(text, "{whole} {unit}");
+        shown += 1;
+    }
+    text
+}
+
+/// Seconds as milliseconds or seconds.
+pub(crate) fn elapsed(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{:.1} ms", seconds * 1_000.0)
+    } else {
+        format!("{seconds:.2} s")
+    }
+}
+
+/// Lines of cells, aligned; the columns of `right` (by index) to the right.
+pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::from(" ");
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let space = " ".repeat(width.saturating_sub(cell.chars().count()));
+            let (before, after) = if right.contains(&column) {
+                (space.as_str(), "")
+            } else {
+                ("", space.as_str())
+            };
+            // Writing to a string doesn't fail.
+            let _infallible = write!(line, " {before}{cell}{after} ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(count),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [0, 999, 1_000, 7_512_345, 999_600].map(bytes),
+            ["0 B", "999 B", "1.00 kB", "7.51 MB", "1.00 MB"]
+        );
+        assert_eq!(
+            [0, 59, 60, 3_661, 86_400 * 3 + 3_600 * 4 + 59].map(duration),
+            ["0 s", "59 s", "1 min", "1 h 1 min", "3 d 4 h"]
+        );
+    }
+
+    #[test]
+    fn a_table_is_aligned_by_characters() {
+        let rows = [
+            vec!["é".to_owned(), "1".to_owned()],
+            vec!["abc".to_owned(), "22".to_owned()],
+        ];
+        assert_eq!(table(&rows, &[1]), "  é     1\n  abc  22\n");
+    }
+}

@@ -1,0 +1,450 @@
+//! The binary as people use it: every command, on a service that really runs, and every kind of failure by its exit
+//! code.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+const BAD_INPUT: i32 = 2;
+const REFUSED: i32 = 3;
+const UNREACHABLE: i32 = 4;
+
+fn blindbook(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blindbook"));
+    command.arg("--json").args(arguments).env_clear();
+    command
+}
+
+/// Runs a command to its end; its exit code and the JSON document that it printed.
+fn run(command: &mut Command) -> (i32, Value) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (output.status.code().unwrap(), document(&output))
+}
+
+fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        let err = String::from_utf8_lossy(&output.stderr);
+        panic!(
+            "{error}: {:?}\n{err}",
+            String::from_utf8_lossy(&output.stdout)
+        )
+    })
+}
+
+fn succeed(command: &mut Command) -> Value {
+    let (code, document) = run(command);
+    assert_eq!(code, 0, "{document}");
+    document
+}
+
+/// A service with its folder; killed when a test ends early.
+struct Service {
+    folder: tempfile::TempDir,
+    url: String,
+    child: Option<Child>,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ended = child.kill();
+            let _code = child.wait();
+        }
+    }
+}
+
+impl Service {
+    /// Makes keys under a key file, and a configuration with free ports.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("service");
+        let key_file = folder.path().join("unlock");
+        succeed(
+            blindbook(&["keygen", "--service", "chat.example", "--new-key-file"]).args([
+                "--key-file".as_ref(),
+                key_file.as_os_str(),
+                keys.as_os_str(),
+            ]),
+        );
+        let service = Self {
+            url: format!("http://127.0.0.1:{}", free_port()),
+            folder,
+            child: None,
+        };
+        let public = service.url.trim_start_matches("http://").to_owned();
+        service.edit("127.0.0.1:8080", &public);
+        service.edit("127.0.0.1:9090", &format!("127.0.0.1:{}", free_port()));
+        service
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path("service/blindbook.toml")
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{from}");
+        fs::write(self.config(), text.replace(from, to)).unwrap();
+    }
+
+    fn with_config(&self, command: &str) -> Command {
+        let mut command = blindbook(&[command, "--config"]);
+        command.arg(self.config());
+        command
+    }
+
+    fn start(&mut self) {
+        let mut child = self
+            .with_config("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let listening: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            format!("http://{}", listening["public"].as_str().unwrap()),
+            self.url
+        );
+        self.child = Some(child);
+    }
+
+    /// As a process manager does.
+    fn terminate(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let killed = Command::new("kill")
+            .arg(child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        assert!(child.wait().unwrap().success());
+    }
+
+    fn token(&self, account: &str, scope: &str) -> PathBuf {
+        let minted =
+            succeed(
+                self.with_config("token")
+                    .args(["--account", account, "--scope", scope]),
+            );
+        let path = self.path(&format!("{account}.token"));
+        private(&path, minted["token"].as_str().unwrap());
+        path
+    }
+
+    fn as_client(&self, command: &str, file: &Path, token: &Path) -> Command {
+        let mut command = blindbook(&[
+            command,
+            "--plain-http",
+            "--url",
+            &self.url,
+            "--service",
+            "chat.example",
+            "--region",
+            "GB",
+        ]);
+        command
+            .arg("--snapshot-key")
+            .arg(self.path("service/snapshot.pub"));
+        command.arg("--token-file").arg(token).arg(file);
+        command
+    }
+}
+
+fn private(path: &Path, content: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = fs::File::options();
+    let mut file = options
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn members(service: &Service, lines: &str) -> PathBuf {
+    let path = service.path("members.csv");
+    fs::write(&path, lines).unwrap();
+    path
+}
+
+#[test]
+fn a_service_from_its_keys_to_the_contacts_that_are_found() {
+    let mut service = Service::new();
+    service.start();
+    let registrar = service.token("registrar", "enrol");
+    let phone = service.token("somebody", "discover");
+
+    let mut lines = String::from("phone,handle,audience,consented_at\n");
+    for number in 0..500 {
+        lines.push_str(&format!(
+            "07700 900{number:03},u{number},everyone,2026-11-01T12:00:00Z\n"
+        ));
+    }
+    lines.push_str("999,u500,nobody\n07700 900501,,nobody\n07700 900502,u502\n");
+    let file = members(&service, &lines);
+    let consent = ["--consent-text", "2026-11", "--consent-surface", "sign-up"];
+    let enrolled = succeed(service.as_client("enrol", &file, &registrar).args(consent));
+    assert_eq!(enrolled["changed"], 501);
+    assert_eq!(enrolled["rejected"], 2);
+    assert_eq!(enrolled["rejected_lines"][0]["line"], 502);
+    assert_eq!(enrolled["rejected_lines"][1]["line"], 503);
+    let rejected = fs::read_to_string(service.path("members.csv.rejected")).unwrap();
+    assert_eq!(rejected.lines().count(), 2);
+
+    // The same file again is done already; what was appended isn't.
+    let again = succeed(service.as_client("enrol", &file, &registrar).args(consent));
+    assert_eq!(
+        (&again["changed"], &again["resumed_after_line"]),
+        (&0.into(), &504.into())
+    );
+    lines.push_str("07700 900503,u503,everyone,2026-11-01T12:00:00Z\n");
+    members(&service, &lines);
+    let more = succeed(service.as_client("enrol", &file, &registrar).args(consent));
+    assert_eq!(more["changed"], 1);
+    // A file that has changed before that is refused, and enrols nobody.
+    members(&service, &lines.replacen("u0", "x0", 1));
+    let (code, refused) = run(service.as_client("enrol", &file, &registrar).args(consent));
+    assert_eq!((code, &refused["error"]), (BAD_INPUT, &"bad-input".into()));
+
+    let published = succeed(&mut service.with_config("publish"));
+    assert_eq!(
+        (&published["sequence"], &published["members"]),
+        (&2.into(), &501.into())
+    );
+
+    let book = service.path("contacts.vcf");
+    let card = |name: &str, number: &str| {
+        format!("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:{name}\r\nTEL:{number}\r\nEND:VCARD\r\n")
+    };
+    fs::write(
+        &book,
+        card("Ada", "+44 7700 900001") + &card("Bob", "07700 900777") + &card("Taxi", "61016"),
+    )
+    .unwrap();
+    let first = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        first["found"],
+        serde_json::json!([{ "names": ["Ada"], "label": "u1" }])
+    );
+    assert_eq!(first["not_lookable"][0]["name"], "Taxi");
+    assert_eq!(
+        (&first["evaluated"], &first["elements"]),
+        (&2.into(), &16.into())
+    );
+    assert_eq!(first["quota"]["remaining"], 1_008);
+
+    // The second run knows both, and evaluates only who is new.
+    let second = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        (&second["evaluated"], &second["known"]),
+        (&0.into(), &2.into())
+    );
+    assert_eq!(second["found"], first["found"]);
+    fs::write(
+        &book,
+        card("Ada", "+44 7700 900001") + &card("Eve", "07700 900002"),
+    )
+    .unwrap();
+    let third = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        (&third["evaluated"], &third["known"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(third["found"].as_array().unwrap().len(), 2);
+
+    // Stopped, published offline, started again: everything goes on.
+    service.terminate();
+    let offline = succeed(service.with_config("publish").arg("--offline"));
+    assert_eq!(offline["sequence"], 3);
+    service.start();
+    let fourth = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        (&fourth["evaluated"], &fourth["sequence"]),
+        (&0.into(), &3.into())
+    );
+
+    for entry in fs::read_dir(service.path("service/segments")).unwrap() {
+        let inspected = succeed(blindbook(&["inspect"]).arg(entry.unwrap().path()));
+        assert_eq!(inspected["what"], "segment");
+    }
+    service.terminate();
+}
+
+#[test]
+fn a_refusal_is_told_apart_from_a_network_and_from_bad_input() {
+    let mut service = Service::new();
+    let phone = service.token("somebody", "discover");
+    let book = service.path("numbers.csv");
+    fs::write(&book, "07700 900001\n").unwrap();
+    let (code, _) = run(&mut service.with_config("publish"));
+    assert_eq!(code, UNREACHABLE);
+    let (code, answer) = run(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        (code, &answer["error"]),
+        (UNREACHABLE, &"unreachable".into())
+    );
+
+    service.start();
+    // A new account has 1,024 elements: one address book of 300, and nothing after it.
+    let numbers: String = (0..300)
+        .map(|number| format!("07700 900{number:03}\n"))
+        .collect();
+    fs::write(&book, &numbers).unwrap();
+    succeed(&mut service.as_client("discover", &book, &phone));
+    fs::write(&book, numbers + "07700 900999\n").unwrap();
+    let (code, partly) = run(&mut service.as_client("discover", &book, &phone));
+    assert_eq!((code, &partly["pending"]), (REFUSED, &1.into()));
+    assert!(partly["retry_after"].as_u64().unwrap() > 3_600);
+    // Nothing was lost by it.
+    assert_eq!(partly["known"], 300);
+
+    let registrar = service.token("registrar", "enrol");
+    let file = members(&service, "07700 900001,a,nobody\n");
+    let (code, wrong_scope) = run(&mut service.as_client("enrol", &file, &phone));
+    assert_eq!(code, REFUSED, "{wrong_scope}");
+    private(&registrar, "not.a.token");
+    let (code, _) = run(&mut service.as_client("enrol", &file, &registrar));
+    assert_eq!(code, REFUSED);
+
+    // Another snapshot key: a forged manifest, as far as this client can tell.
+    let mut forged = service.as_client("discover", &book, &phone);
+    forged.env("BLINDBOOK_SNAPSHOT_KEY", "");
+    fs::write(service.path("service/snapshot.pub"), "00".repeat(32)).unwrap();
+    assert_eq!(run(&mut forged).0, BAD_INPUT);
+    // A damaged state isn't overwritten.
+    let state = service.path("numbers.csv.sync");
+    fs::write(&state, "damaged").unwrap();
+    let (code, _) = run(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(code, BAD_INPUT);
+    assert_eq!(fs::read(&state).unwrap(), b"damaged");
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_and_nothing_is_changed() {
+    let mut service = Service::new();
+    // Keys are never overwritten.
+    let before = fs::read(service.path("service/evaluation.key")).unwrap();
+    let (code, _) = run(blindbook(&["keygen", "--service", "chat.example"])
+        .arg("--key-file")
+        .arg(service.path("unlock"))
+        .arg(service.path("service")));
+    assert_eq!(code, BAD_INPUT);
+    assert_eq!(
+        fs::read(service.path("service/evaluation.key")).unwrap(),
+        before
+    );
+
+    // Two services on one store.
+    service.start();
+    let (code, locked) = run(service.with_config("publish").arg("--offline"));
+    assert_eq!(code, BAD_INPUT);
+    assert!(
+        locked["message"]
+            .as_str()
+            .unwrap()
+            .contains("another process"),
+        "{locked}"
+    );
+    service.terminate();
+
+    let store = service.path("service/blindbook.redb");
+    let good = fs::read(&store).unwrap();
+    fs::write(&store, &good[..good.len() / 3]).unwrap();
+    let (code, damaged) = run(&mut service.with_config("serve"));
+    assert_eq!(code, BAD_INPUT, "{damaged}");
+    fs::write(&store, good).unwrap();
+
+    private(&service.path("unlock"), &"x".repeat(32));
+    let (code, wrong) = run(&mut service.with_config("serve"));
+    assert_eq!(code, BAD_INPUT);
+    assert!(
+        wrong["message"]
+            .as_str()
+            .unwrap()
+            .contains("wrong passphrase or key file"),
+        "{wrong}"
+    );
+
+    service.edit("[publish]", "[publish]\nevery_hours = 3");
+    let (code, unknown) = run(service.with_config("serve").arg("--check"));
+    assert_eq!(code, BAD_INPUT);
+    assert!(
+        unknown["message"].as_str().unwrap().contains("every_hours"),
+        "{unknown}"
+    );
+
+    let garbage = service.path("garbage");
+    fs::write(&garbage, "garbage").unwrap();
+    assert_eq!(run(blindbook(&["inspect"]).arg(&garbage)).0, BAD_INPUT);
+    assert_eq!(
+        run(blindbook(&["inspect", "/nonexistent"]).arg(&garbage)).0,
+        BAD_INPUT
+    );
+}
+
+#[test]
+fn a_passphrase_comes_by_standard_input_and_never_as_an_argument() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    let with_passphrase = |command: &mut Command, phrase: &str| {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(phrase.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code().unwrap(), document(&output))
+    };
+    let mut keygen = blindbook(&["keygen", "--service", "chat.example"]);
+    assert_eq!(with_passphrase(keygen.arg(&keys), "short\n").0, BAD_INPUT);
+    assert!(!keys.join("evaluation.key").exists());
+    assert_eq!(with_passphrase(&mut keygen, "correct horse battery\n").0, 0);
+    let mut publish = blindbook(&["publish", "--offline", "--config"]);
+    publish.arg(keys.join("blindbook.toml"));
+    assert_eq!(
+        with_passphrase(&mut publish, "wrong horse battery\n").0,
+        BAD_INPUT
+    );
+    let (code, published) = with_passphrase(&mut publish, "correct horse battery\n");
+    assert_eq!((code, &published["members"]), (0, &0.into()));
+    for secret in [
+        "evaluation.key",
+        "snapshot.key",
+        "pepper.key",
+        "credential.secret",
+    ] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(keys.join(secret))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{secret}");
+    }
+}
