@@ -52,6 +52,7 @@ fn same(one: &EnrolmentLine, other: &EnrolmentLine) {
             assert_eq!(one.identifier.as_input(), other.identifier.as_input());
             assert_eq!(one.handle, other.handle);
             assert_eq!(one.audience, other.audience);
+            assert_eq!(one.consented_at, other.consented_at);
         }
         (one, other) => assert_eq!(one.as_ref().err(), other.as_ref().err()),
     }

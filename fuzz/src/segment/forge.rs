@@ -16,7 +16,10 @@ const MAX_COUNT: u64 = 6_000;
 pub fn made_right(data: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = data.to_vec();
     let count = number(&bytes, 56)? % (MAX_COUNT + 1);
-    let stride = 16 + u64::from(*bytes.get(13)?) % 65;
+    let stride = match u64::from(*bytes.get(13)?) {
+        stride @ 16..=80 => stride,
+        other => 16 + other % 65,
+    };
     let shard_bits = (count / 1_024).checked_ilog2().unwrap_or(0);
     let parameter = match count {
         0 => 0,
@@ -68,10 +71,7 @@ pub fn drawn(data: &[u8]) -> Option<Vec<u8>> {
     let (&[count_1, count_2, seed, crowd], damage) = data.split_first_chunk()?;
     let count = u64::from(u16::from_be_bytes([count_1, count_2])) % (MAX_COUNT + 1);
     let tags: BTreeSet<u64> = (0..count)
-        .map(|index| {
-            let mixed = (index + 1 + (u64::from(seed) << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            mixed.rotate_left(29) >> (crowd % 50)
-        })
+        .map(|index| mix(index | u64::from(seed) << 32) >> (crowd % 50))
         .collect();
     let mut builder = SegmentBuilder::new(service().hash(), EPOCH, LabelLength::new(0).ok()?);
     for tag in &tags {
@@ -80,11 +80,23 @@ pub fn drawn(data: &[u8]) -> Option<Vec<u8>> {
         builder.add(Tag::new(*tag), &label).ok()?;
     }
     let mut bytes = builder.build().ok()?;
+    assert!(
+        made_right(&bytes).as_ref() == Some(&bytes),
+        "it was right before"
+    );
     for flip in damage.chunks_exact(3) {
         let at = usize::from(u16::from_be_bytes([flip[0], flip[1]])) % bytes.len();
         bytes[at] ^= flip[2];
     }
     made_right(&bytes)
+}
+
+/// The output of SplitMix64.
+fn mix(index: u64) -> u64 {
+    let word = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
 }
 
 fn cut<'a>(bytes: &'a [u8], ends: &[Option<usize>]) -> Option<Vec<&'a [u8]>> {
