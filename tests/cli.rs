@@ -314,7 +314,7 @@ fn a_refusal_is_told_apart_from_a_network_and_from_bad_input() {
     fs::write(&book, numbers + "07700 900999\n").unwrap();
     let (code, partly) = run(&mut service.as_client("discover", &book, &phone));
     assert_eq!((code, &partly["pending"]), (REFUSED, &1.into()));
-    assert!(partly["retry_after"].as_u64().unwrap() > 3_600);
+    assert!(partly["retry_after"].as_u64().unwrap() > 600);
     // Nothing was lost by it.
     assert_eq!(partly["known"], 300);
 

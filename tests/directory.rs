@@ -18,6 +18,7 @@ use blindbook::{
         },
     },
     store::{MemoryStore, Store},
+    wire::RefusedChange,
 };
 use proptest::{
     collection::vec,
@@ -244,10 +245,8 @@ proptest! {
             };
             let outcome = now(store.change_members(batch)).unwrap();
             // A consent from the future is good later on: that is no old history.
-            let refused = outcome.refused.first();
-            refused_when_new.push(refused.is_some_and(|refused| {
-                refused.error == ChangeError::ConsentInFuture
-            }));
+            let future = |refused: &RefusedChange| refused.error == ChangeError::ConsentInFuture;
+            refused_when_new.push(outcome.refused.iter().any(future));
         }
         let findable = || -> Vec<[u8; 32]> {
             let found = now(store.findable(EPOCH, None, 10)).unwrap();

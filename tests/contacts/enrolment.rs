@@ -9,13 +9,19 @@ use blindbook::client::contacts::{
 
 use crate::gb;
 
-/// What a line says: input, handle and audience.
-type Line = (u64, Result<(String, String, Option<String>), RejectReason>);
+/// What a line says: input, handle, audience and consent.
+type Said = (String, String, Option<String>, Option<String>);
+type Line = (u64, Result<Said, RejectReason>);
 
 fn plain(line: EnrolmentLine) -> Line {
     let outcome = line.outcome.map(|record| {
         let input = std::str::from_utf8(record.identifier.as_input()).unwrap();
-        (input.to_owned(), record.handle, record.audience)
+        (
+            input.to_owned(),
+            record.handle,
+            record.audience,
+            record.consented_at,
+        )
     });
     (line.line, outcome)
 }
@@ -34,12 +40,12 @@ fn record(line: u64, number: &str, handle: &str, audience: Option<&str>) -> Line
     };
     (
         line,
-        Ok((input, handle.to_owned(), audience.map(str::to_owned))),
+        Ok((input, handle.to_owned(), audience.map(str::to_owned), None)),
     )
 }
 
 /// One line and what it says.
-fn only(line: &str) -> Result<(String, String, Option<String>), RejectReason> {
+fn only(line: &str) -> Result<Said, RejectReason> {
     // Behind another, so that it can't be a header.
     let mut lines = read(format!("+447700900000\n{line}\n"));
     assert_eq!(lines.len(), 2, "{line:?}");
@@ -70,11 +76,31 @@ fn a_file_with_everything_is_read() {
 }
 
 #[test]
+fn the_time_of_a_consent_is_handed_on_as_it_is() {
+    let said = |line: &str| only(line).unwrap().3;
+    let time = "2026-11-01T12:00:00Z";
+    let line = format!("+447700900123,a,everyone,{time}");
+    assert_eq!(said(&line).as_deref(), Some(time));
+    let line = format!("\"+447700900123\";\"a\";;\" {time} \"");
+    assert_eq!(said(&line).as_deref(), Some(time));
+    for none in ["", ",", ", "] {
+        assert_eq!(said(&format!("+447700900123,a,everyone{none}")), None);
+    }
+    // What a time is, the server role decides.
+    let line = "+447700900123,a,everyone,yesterday";
+    assert_eq!(said(line).as_deref(), Some("yesterday"));
+}
+
+#[test]
 fn every_unusable_line_is_told_with_its_number_and_reason() {
     let long = format!("+447700900123,{}", "a".repeat(MAX_LINE_BYTES));
     for (line, reason) in [
         ("999,a", RejectReason::Phone(PhoneError::ShortCode)),
         (",a,everyone", RejectReason::Phone(PhoneError::Empty)),
+        (
+            "\t+447700900123\teveryone",
+            RejectReason::Phone(PhoneError::Empty),
+        ),
         (" ,a", RejectReason::Phone(PhoneError::Empty)),
         ("\"\",a", RejectReason::Phone(PhoneError::Empty)),
         ("Ada Example,a", RejectReason::Phone(PhoneError::NotANumber)),
@@ -94,8 +120,11 @@ fn every_unusable_line_is_told_with_its_number_and_reason() {
             "a@b@example.org,a",
             RejectReason::Email(IdentifierError::EmailAt),
         ),
-        ("+447700900123,a,everyone,x", RejectReason::TooManyColumns),
-        ("+447700900123,a,everyone,", RejectReason::TooManyColumns),
+        (
+            "+447700900123,a,everyone,2026-11-01T12:00:00Z,x",
+            RejectReason::TooManyColumns,
+        ),
+        ("+447700900123,a,everyone,,", RejectReason::TooManyColumns),
         ("\"+447700900123,a,everyone", RejectReason::UnbalancedQuotes),
         ("+447700900123,\"a", RejectReason::UnbalancedQuotes),
         (&long, RejectReason::TooLong),
@@ -248,7 +277,7 @@ fn a_position_of_another_file_is_refused() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    for (offset, line) in [(0, 0), (0, 2), (27, 0), (u64::MAX, 2)] {
+    for (offset, line) in [(0, 0), (0, 2), (27, 0), (27, 1), (u64::MAX, 2)] {
         let position = Position { offset, line };
         let resumed = EnrolmentReader::resume(Cursor::new(file.as_bytes()), gb(), position);
         assert!(

@@ -119,6 +119,12 @@ fn the_name_is_what_is_shown() {
             "Zoë €",
         ),
         ("FN:Юлия\r\n  Белозёрова", "Юлия Белозёрова"),
+        // What would turn around the text that is printed behind the name.
+        (
+            "FN:\u{202e}Ada\u{202c} \u{2066}\u{2069} Example",
+            "Ada Example",
+        ),
+        ("FN:رضایی\u{200c}فر", "رضایی\u{200c}فر"),
         ("FN:A\u{1b}[31mda\u{7}", "A [31mda"),
         ("", ""),
     ] {

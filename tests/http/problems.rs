@@ -12,7 +12,7 @@ use blindbook::{
     server::policy::Policy,
     wire::{
         ChangeError, EnrolRequest, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
-        RemoveRequest, Setting,
+        RefusedChange, RemoveRequest, Setting,
     },
 };
 
@@ -437,28 +437,29 @@ fn registrars_are_refused_with_nothing_changed() {
     let other_length = other_length.unwrap().encode();
     fresh.refuses(&put(&enrol(), other_length), 409, "wrong-label-length");
 
-    // A consent from the future, behind two that are good.
+    // A consent from the future leaves its member alone, and only that one.
     let future = enrolment(&registrar, EPOCH, &numbers(1..2), &everyone(NOW + 3_600));
     let mixed = {
-        let good = EnrolRequest::decode(&good).unwrap().into_enrolments();
         let future = EnrolRequest::decode(&future).unwrap().into_enrolments();
-        let both = good.into_iter().chain(future).collect();
+        let good = EnrolRequest::decode(&good).unwrap().into_enrolments();
+        let both = future.into_iter().chain(good).collect();
         EnrolRequest::new(EPOCH, LABELS, both).unwrap().encode()
     };
-    let refused = |answer: &Response| -> Vec<(u16, ChangeError)> {
-        let response = MembersResponse::decode(&answer.body).unwrap();
-        let refused = response.refused.iter();
-        refused.map(|one| (one.index, one.error)).collect()
+    let refused = |index, error| [RefusedChange { index, error }];
+    let sent = |message: &[u8]| {
+        let answer = registrar.enrol(message).unwrap();
+        MembersResponse::decode(&answer.body).unwrap()
     };
-    let answer = put(&enrol(), mixed).send(fresh.running.public);
-    assert_eq!(refused(&answer), [(2, ChangeError::ConsentInFuture)]);
+    let outcome = sent(&mixed);
+    assert_eq!(outcome.refused, refused(0, ChangeError::ConsentInFuture));
+    assert_eq!(outcome.changed, 2);
     assert_eq!(fresh.published(), 2);
 
     // A consent older than a decision not to be found.
     let hide = enrolment(&registrar, EPOCH, &numbers(0..1), &Setting::Nobody);
     registrar.enrol(&hide).unwrap();
-    let answer = put(&enrol(), good.clone()).send(fresh.running.public);
-    assert_eq!(refused(&answer), [(0, ChangeError::StaleConsent)]);
+    let outcome = sent(&good);
+    assert_eq!(outcome.refused, refused(0, ChangeError::StaleConsent));
     assert_eq!(fresh.published(), 1);
 
     // One message isn't the other.

@@ -24,7 +24,7 @@ const ATTEMPTS: u32 = 4;
 
 /// How a service is reached.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ConnectionArgs {
     /// Where the service is: for example https://discovery.chat.example
     #[arg(long, env = "BLINDBOOK_URL")]
     url: String,
@@ -65,7 +65,7 @@ pub(crate) struct Connection {
     an_element: RefCell<String>,
 }
 
-impl Args {
+impl ConnectionArgs {
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
         let mut endpoint = Endpoint::new(&self.url);
         endpoint.allow_plaintext = self.plain_http;

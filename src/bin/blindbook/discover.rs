@@ -20,7 +20,7 @@ use serde::Serialize;
 pub(crate) use self::lookup::{Lookup, look_up};
 
 use crate::{
-    connection,
+    connection::ConnectionArgs,
     failure::Failure,
     files::{read, read_if_there, replace_private, with_suffix},
     text::{count, duration, table},
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     #[command(flatten)]
-    connection: connection::Args,
+    connection: ConnectionArgs,
 }
 
 /// What was found.
@@ -80,10 +80,8 @@ struct Quota {
     capacity: Option<u64>,
 }
 
-pub(crate) fn run(
-    args: &Args,
-    emit: impl Fn(&Report) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+/// What was found; and why not everything was looked up, if it wasn't.
+pub(crate) fn run(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
     let contacts = read_contacts(&args.file, args.region)?;
     let connection = args.connection.connect()?;
     let state_path = args
@@ -95,9 +93,7 @@ pub(crate) fn run(
         replace_private(&state_path, &state.encode())
     })?;
     let report = Report::new(&contacts, outcome.lookup, connection.quota());
-    emit(&report)?;
-    // What could be done was done and shown; that it isn't all is the exit code's to tell.
-    outcome.refused.map_or(Ok(()), Err)
+    Ok((report, outcome.refused))
 }
 
 /// Reads an address book; its first bytes tell which kind.

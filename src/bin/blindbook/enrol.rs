@@ -30,7 +30,7 @@ use self::{
     progress::Progress,
 };
 use crate::{
-    connection::{self, Connection},
+    connection::{Connection, ConnectionArgs},
     failure::Failure,
     files::with_suffix,
     registrar::Registrar,
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long)]
     restart: bool,
     #[command(flatten)]
-    connection: connection::Args,
+    connection: ConnectionArgs,
 }
 
 /// What became of the file.

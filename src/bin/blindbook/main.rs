@@ -80,34 +80,59 @@ fn main() -> ExitCode {
         }
         Err(error) => (true, Err(Failure::bad_input(error))),
     };
-    let Err(failure) = outcome else {
-        return ExitCode::SUCCESS;
-    };
-    if json {
-        let document = serde_json::json!({
-            "error": failure.name(),
-            "message": failure.to_string(),
-            "retry_after": failure.retry_after(),
-        });
-        println!("{document}");
-    } else {
-        eprintln!("blindbook: {failure}");
+    match outcome {
+        Ok(Done::All) => ExitCode::SUCCESS,
+        Ok(Done::InPart(why)) => {
+            if !json {
+                eprintln!("blindbook: {why}");
+            }
+            why.exit_code()
+        }
+        Err(failure) => {
+            if json {
+                let document = serde_json::json!({
+                    "error": failure.name(),
+                    "message": failure.to_string(),
+                    "retry_after": failure.retry_after(),
+                });
+                println!("{document}");
+            } else {
+                eprintln!("blindbook: {failure}");
+            }
+            failure.exit_code()
+        }
     }
-    failure.exit_code()
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+/// What a command that has shown its report has done.
+enum Done {
+    All,
+    /// Not all, and why: the report says so too.
+    InPart(Failure),
+}
+
+impl From<Option<Failure>> for Done {
+    fn from(why: Option<Failure>) -> Self {
+        why.map_or(Self::All, Self::InPart)
+    }
+}
+
+fn run(cli: Cli) -> Result<Done, Failure> {
     let json = cli.json;
     match cli.command {
-        Command::Demo(args) => demo::run(&args, json),
+        Command::Demo(args) => return demo::run(&args, json).map(Done::from),
         Command::Keygen(args) => emit(&keygen::run(&args)?, json),
         Command::Serve(args) => serve::run(&args, json),
         Command::Token(args) => emit(&token::run(&args)?, json),
         Command::Enrol(args) => emit(&enrol::run(&args)?, json),
         Command::Publish(args) => emit(&publish::run(&args)?, json),
-        Command::Discover(args) => discover::run(&args, |report| emit(report, json)),
+        Command::Discover(args) => {
+            let (report, refused) = discover::run(&args)?;
+            return emit(&report, json).map(|()| refused.into());
+        }
         Command::Inspect(args) => emit(&inspect::run(&args)?, json),
-    }
+    }?;
+    Ok(Done::All)
 }
 
 /// Prints a report on standard output.
@@ -119,4 +144,14 @@ fn emit<T: Serialize + fmt::Display>(report: &T, json: bool) -> Result<(), Failu
         println!("{report}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_and_their_arguments_fit_together() {
+        super::Cli::command().debug_assert();
+    }
 }

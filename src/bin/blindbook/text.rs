@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use unicode_width::UnicodeWidthStr;
+
 /// `1234567` as `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -33,27 +35,23 @@ pub(crate) fn bytes(number: u64) -> String {
     }
 }
 
-/// A duration by its two largest units.
+/// A duration by its largest unit and the one below.
 pub(crate) fn duration(seconds: u64) -> String {
-    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+    let largest = units
+        .iter()
+        .position(|(_, size)| seconds >= *size)
+        .unwrap_or(units.len() - 1);
     let mut rest = seconds;
-    let mut text = String::new();
-    let mut shown = 0;
-    for (size, unit) in units {
+    let mut parts = Vec::new();
+    for (unit, size) in units.iter().skip(largest).take(2) {
         let whole = rest / size;
         rest %= size;
-        if shown == 2 || (whole == 0 && shown == 0 && size > 1) || (whole == 0 && shown > 0) {
-            shown += usize::from(shown > 0);
-            continue;
+        if whole > 0 || parts.is_empty() {
+            parts.push(format!("{whole} {unit}"));
         }
-        if shown > 0 {
-            text.push(' ');
-        }
-        // Writing to a string doesn't fail.
-        let _infallible = write!(text, "{whole} {unit}");
-        shown += 1;
     }
-    text
+    parts.join(" ")
 }
 
 /// Seconds as milliseconds or seconds.
@@ -70,14 +68,14 @@ pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        cells.map(|cell| cell.width()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::from(" ");
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let space = " ".repeat(width.saturating_sub(cell.chars().count()));
+            let space = " ".repeat(width.saturating_sub(cell.width()));
             let (before, after) = if right.contains(&column) {
                 (space.as_str(), "")
             } else {
@@ -113,11 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_aligned_by_characters() {
+    fn a_table_is_aligned_by_the_width_of_characters() {
         let rows = [
-            vec!["é".to_owned(), "1".to_owned()],
+            vec!["美".to_owned(), "1".to_owned()],
             vec!["abc".to_owned(), "22".to_owned()],
         ];
-        assert_eq!(table(&rows, &[1]), "  é     1\n  abc  22\n");
+        assert_eq!(table(&rows, &[1]), "  美    1\n  abc  22\n");
     }
 }

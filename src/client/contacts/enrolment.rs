@@ -172,8 +172,7 @@ impl<R: BufRead + Seek> EnrolmentReader<R> {
         region: Option<Region>,
         position: Position,
     ) -> Result<Self, ResumeError> {
-        let is_start = position == Position::START;
-        if is_start != (position.offset == 0) || position.line == 0 {
+        if (position.line == 1) != (position.offset == 0) || position.line == 0 {
             return Err(ResumeError::Position);
         }
         if let Some(before) = position.offset.checked_sub(1) {
@@ -211,8 +210,8 @@ impl<R: BufRead> Iterator for EnrolmentReader<R> {
             if offset == 0 {
                 content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
             }
-            let content = content.trim_ascii();
-            if content.is_empty() || (offset == 0 && is_header(content)) {
+            let content = trim(content);
+            if content.trim_ascii().is_empty() || (offset == 0 && is_header(content)) {
                 continue;
             }
             return Some(Ok(EnrolmentLine {
@@ -250,6 +249,14 @@ fn optional(field: &str) -> Option<String> {
     Some(field)
         .filter(|field| !field.is_empty())
         .map(str::to_owned)
+}
+
+/// Drops the white space around a line, but for tabs: they separate fields, and the first may be empty.
+fn trim(line: &[u8]) -> &[u8] {
+    let is_content = |byte: &u8| !matches!(byte, b' ' | b'\r');
+    let start = line.iter().position(is_content).unwrap_or(line.len());
+    let end = line.iter().rposition(is_content).map_or(start, |at| at + 1);
+    line.get(start..end).unwrap_or_default()
 }
 
 /// What separates the fields of a line: the first separator in it, since no identifier holds any.

@@ -24,7 +24,8 @@ pub struct Contact {
 }
 
 impl Contact {
-    /// The display name: at most 256 characters on one line without control characters. May be empty.
+    /// The display name: at most 256 characters on one line without control characters or overrides of
+    /// the writing direction. May be empty.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -298,22 +299,29 @@ fn number_by_content(fields: &[(Identifier, usize)]) -> Vec<usize> {
     numbers
 }
 
-/// One line without control characters: a name from a stranger's card is printed to terminals.
+/// One line without control characters and without what turns the direction of text: a name from a stranger's
+/// card is printed to terminals, with other text behind it.
 fn display_name(name: &str) -> String {
     let mut displayed = String::new();
     for word in name.split(|c: char| c.is_whitespace() || c.is_control()) {
-        if word.is_empty() {
+        let mut shown = word.chars().filter(|c| !turns_text(*c)).peekable();
+        if shown.peek().is_none() {
             continue;
         }
         if !displayed.is_empty() {
             displayed.push(' ');
         }
-        displayed.push_str(word);
+        displayed.extend(shown);
     }
     if let Some((end, _)) = displayed.char_indices().nth(MAX_NAME_CHARS) {
         displayed.truncate(end);
     }
     displayed
+}
+
+/// Embeddings, overrides and isolates. Marks and joiners stay: scripts and emoji need them.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -116,10 +116,9 @@ pub fn change<R: MemberRows>(rows: &mut R, batch: MemberBatch) -> Result<BatchOu
                 (known.clone(), known)
             }
         };
-        let previous = current.clone();
-        let after = match apply(current, change, at) {
+        let after = match apply(current.clone(), change, at) {
             Ok(after) => {
-                if Member::visible(Some(&after)) == Member::visible(previous.as_ref()) {
+                if Member::visible(Some(&after)) == Member::visible(current.as_ref()) {
                     outcome.unchanged += 1;
                 } else {
                     outcome.changed += 1;

@@ -9,7 +9,7 @@ pub(super) const CONSENT_SURFACE: &str = "demo/sign-up";
 const CONSENTED_AT: u64 = 1_793_534_400;
 
 /// Prefixes and how many digits follow: all numbers with them are reserved for fiction.
-const RESERVED: [(&str, usize); 28] = [
+const RESERVED: [(&str, usize); 27] = [
     ("+447700900", 3),
     ("+441134960", 3),
     ("+441144960", 3),
@@ -27,7 +27,6 @@ const RESERVED: [(&str, usize); 28] = [
     ("+442896496", 3),
     ("+442920180", 3),
     ("+441632960", 3),
-    ("+443069990", 3),
     ("+120255501", 2),
     ("+121255501", 2),
     ("+141555501", 2),

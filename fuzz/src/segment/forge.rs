@@ -1,0 +1,137 @@
+//! What a hostile publisher would sign: everything that follows from the rest is right, the rest is not.
+
+use std::collections::BTreeSet;
+
+use blindbook::{label::LabelLength, oprf::Tag, snapshot::SegmentBuilder};
+use sha2::{Digest, Sha256};
+
+use crate::published::{EPOCH, service};
+
+const HEADER: usize = 240;
+/// Keeps a run short, and reaches two bits of shards.
+const MAX_COUNT: u64 = 6_000;
+
+/// The bytes with the header, the section table and the Merkle roots that belong to their count, label
+/// stride and contents. `None` if they don't suffice.
+pub fn made_right(data: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = data.to_vec();
+    let count = number(&bytes, 56)? % (MAX_COUNT + 1);
+    let stride = match u64::from(*bytes.get(13)?) {
+        stride @ 16..=80 => stride,
+        other => 16 + other % 65,
+    };
+    let shard_bits = (count / 1_024).checked_ilog2().unwrap_or(0);
+    let parameter = match count {
+        0 => 0,
+        _ => ((core::f64::consts::LN_2 * 2_f64.powi(64) / count as f64).log2() as u8).min(63),
+    };
+    let shards = 1_usize << shard_bits;
+    let directory = 16 * (shards + 1);
+    let labels = usize::try_from(count * stride).ok()?;
+    let tags = bytes.len().checked_sub(HEADER + directory + labels)?;
+
+    put(&mut bytes, 0, b"bbsegmnt\x01\x01");
+    put(
+        &mut bytes,
+        10,
+        &[shard_bits as u8, parameter, 0, stride as u8, 0, 3],
+    );
+    put(&mut bytes, 56, &count.to_be_bytes());
+    put(&mut bytes, 64, &[0; 8]);
+
+    let contents = &bytes[HEADER..];
+    let (directory_bytes, rest) = contents.split_at(directory);
+    let (tag_bytes, label_bytes) = rest.split_at(tags);
+    let ends = |field: usize, unit: usize| -> Vec<Option<usize>> {
+        (0..=shards)
+            .map(|shard| number(directory_bytes, 16 * shard + field)?.try_into().ok())
+            .map(|end: Option<usize>| end?.checked_mul(unit))
+            .collect()
+    };
+    let roots = [
+        root(&directory_bytes.chunks(4_096).collect::<Vec<_>>()),
+        root(&cut(tag_bytes, &ends(0, 1))?),
+        root(&cut(label_bytes, &ends(8, usize::try_from(stride).ok()?))?),
+    ];
+    let mut offset = HEADER;
+    for (index, (length, root)) in [directory, tags, labels].into_iter().zip(roots).enumerate() {
+        let at = 72 + 56 * index;
+        put(&mut bytes, at, &(index as u64 + 1).to_be_bytes());
+        put(&mut bytes, at + 8, &(offset as u64).to_be_bytes());
+        put(&mut bytes, at + 16, &(length as u64).to_be_bytes());
+        put(&mut bytes, at + 24, &root);
+        offset += length;
+    }
+    Some(bytes)
+}
+
+/// A set whose size and tags follow from the first four bytes, with the damage that the others say: where
+/// in two bytes, and what is flipped there in one.
+pub fn drawn(data: &[u8]) -> Option<Vec<u8>> {
+    let (&[count_1, count_2, seed, crowd], damage) = data.split_first_chunk()?;
+    let count = u64::from(u16::from_be_bytes([count_1, count_2])) % (MAX_COUNT + 1);
+    let tags: BTreeSet<u64> = (0..count)
+        .map(|index| mix(index | u64::from(seed) << 32) >> (crowd % 50))
+        .collect();
+    let mut builder = SegmentBuilder::new(service().hash(), EPOCH, LabelLength::new(0).ok()?);
+    for tag in &tags {
+        let mut label = [seed; 16];
+        label[..8].copy_from_slice(&tag.to_be_bytes());
+        builder.add(Tag::new(*tag), &label).ok()?;
+    }
+    let mut bytes = builder.build().ok()?;
+    assert!(
+        made_right(&bytes).as_ref() == Some(&bytes),
+        "it was right before"
+    );
+    for flip in damage.chunks_exact(3) {
+        let at = usize::from(u16::from_be_bytes([flip[0], flip[1]])) % bytes.len();
+        bytes[at] ^= flip[2];
+    }
+    made_right(&bytes)
+}
+
+/// The output of SplitMix64.
+fn mix(index: u64) -> u64 {
+    let word = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+fn cut<'a>(bytes: &'a [u8], ends: &[Option<usize>]) -> Option<Vec<&'a [u8]>> {
+    ends.windows(2)
+        .map(|pair| bytes.get(pair[0]?..pair[1]?))
+        .collect()
+}
+
+/// RFC 9162, section 2.1.1, as it is written there.
+fn root(leaves: &[&[u8]]) -> [u8; 32] {
+    match leaves {
+        [] => Sha256::digest([]).into(),
+        [leaf] => Sha256::new_with_prefix([0])
+            .chain_update(leaf)
+            .finalize()
+            .into(),
+        _ => {
+            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+            Sha256::new_with_prefix([1])
+                .chain_update(root(left))
+                .chain_update(root(right))
+                .finalize()
+                .into()
+        }
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u64::from_be_bytes)
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    bytes[at..at + value.len()].copy_from_slice(value);
+}

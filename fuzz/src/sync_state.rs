@@ -1,0 +1,29 @@
+//! The stored state of a client.
+
+use blindbook::client::SyncState;
+
+use crate::published::service;
+
+/// The bytes as they are, and as a state of our service.
+pub fn run(data: &[u8]) {
+    check(data);
+    let mut ours = data.to_vec();
+    if let Some(hash) = ours.get_mut(8..40) {
+        hash.copy_from_slice(&service().hash());
+        check(&ours);
+    }
+}
+
+/// What is taken is what would be stored again, and every contact in it can be forgotten.
+fn check(data: &[u8]) {
+    let Ok(mut state) = SyncState::decode(data, &service()) else {
+        return;
+    };
+    assert!(*state.encode() == *data);
+    assert!(state.known() == 0 || state.chain().is_some());
+    let known = state.known();
+    assert_eq!(state.retain(&[]), known);
+    assert_eq!(state.known(), 0);
+    let emptied = SyncState::decode(&state.encode(), &service()).expect("it was encoded");
+    assert_eq!(emptied.chain(), state.chain());
+}
