@@ -171,6 +171,21 @@ impl Scalar {
         Self(self.0.div_by_2())
     }
 
+    /// `(2^bits - 1) / 2`, for at most 512 bits.
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    pub(crate) fn half_of_ones(bits: usize) -> Self {
+        let mut power = [0; 64];
+        if let Some(byte) = power.get_mut((bits - 1) / 8) {
+            *byte = 1 << ((bits - 1) % 8);
+        }
+        Self(DalekScalar::from_bytes_mod_order_wide(&power) - DalekScalar::ONE.div_by_2())
+    }
+
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    pub(crate) fn add(&self, other: &Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     #[cfg(test)]
     pub(crate) fn invert(&self) -> Self {
         Self(self.0.invert())
