@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 
 #[cfg(feature = "client")]
 pub(crate) use self::backend::FixedBase;
-use self::backend::{Backend, Batch};
+use self::backend::{Backend, Held};
 use crate::group::{Element, Encoding, Scalar};
 
 /// An encoding in the batch isn't canonical, or is the identity. It isn't told which.
@@ -37,7 +37,7 @@ pub struct BadElement;
 const CHUNK: usize = 128;
 
 /// A batch of group elements, wiped on drop.
-pub(crate) struct Elements(Batch);
+pub(crate) struct Elements(Held);
 
 impl Elements {
     /// Decodes a whole batch, or refuses it.

@@ -1,7 +1,7 @@
 //! Which backend computes a batch.
 //!
 //! Layer 1, behind [`crate::kernel`]. A backend is detected once, and batches too short to be worth it go to
-//! the portable one. Adding a backend is one more variant of [`Backend`], [`Batch`] and its file.
+//! the portable one. Adding a backend is one more variant of [`Backend`], [`Held`] and its file.
 
 use alloc::vec::Vec;
 
@@ -21,7 +21,7 @@ pub(super) enum Backend {
 }
 
 /// A batch in the representation of its backend.
-pub(super) enum Batch {
+pub(super) enum Held {
     Portable(portable::Elements),
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     Avx512Ifma(avx512ifma::Elements),
@@ -60,23 +60,23 @@ impl Backend {
         all
     }
 
-    pub(super) fn decode(self, encodings: &[Encoding]) -> Result<Batch, BadElement> {
+    pub(super) fn decode(self, encodings: &[Encoding]) -> Result<Held, BadElement> {
         match self {
-            Self::Portable => portable::Elements::decode(encodings).map(Batch::Portable),
+            Self::Portable => portable::Elements::decode(encodings).map(Held::Portable),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Self::Avx512Ifma(backend) => backend.decode(encodings).map(Batch::Avx512Ifma),
+            Self::Avx512Ifma(backend) => backend.decode(encodings).map(Held::Avx512Ifma),
         }
     }
 
     #[cfg(feature = "client")]
-    pub(super) fn from_uniform_bytes(self, uniform: &[[u8; 64]], padding: usize) -> Batch {
+    pub(super) fn from_uniform_bytes(self, uniform: &[[u8; 64]], padding: usize) -> Held {
         match self {
             Self::Portable => {
-                Batch::Portable(portable::Elements::from_uniform_bytes(uniform, padding))
+                Held::Portable(portable::Elements::from_uniform_bytes(uniform, padding))
             }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Self::Avx512Ifma(backend) => {
-                Batch::Avx512Ifma(backend.from_uniform_bytes(uniform, padding))
+                Held::Avx512Ifma(backend.from_uniform_bytes(uniform, padding))
             }
         }
     }
@@ -93,7 +93,7 @@ fn detected() -> Option<Avx512Ifma> {
     })
 }
 
-impl Batch {
+impl Held {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Portable(elements) => elements.len(),

@@ -5,7 +5,7 @@
 
 use zeroize::Zeroize;
 
-use super::field::{Constant, Mask, Reduced, Unreduced};
+use super::field::{Constant, Mask, Reduced};
 
 /// `d = -121665/121666`.
 pub(super) const D: Constant = Constant([
@@ -122,34 +122,30 @@ impl Extended {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     #[inline]
     pub(super) fn add(&self, other: &ProjectiveNiels) -> Completed {
-        let zz = self.z.multiply(other.z);
-        self.finish_sum(zz.add(zz), other.y_plus_x, other.y_minus_x, other.t2d)
+        let a = self.y.minus(self.x).multiply(other.y_minus_x);
+        let b = self.y.plus(self.x).multiply_raised::<11>(other.y_plus_x);
+        let c = self.t.multiply(other.t2d);
+        let d = self.z.multiply_raised::<10>(other.z).twice();
+        Completed {
+            e: b.subtract(a).reduce(),
+            f: d.subtract(c).reduce(),
+            g: d.unreduced().add(c).reduce(),
+            h: b.unreduced().add(a).reduce(),
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     #[inline]
     pub(super) fn add_affine(&self, other: &AffineNiels) -> Completed {
-        let z = self.z.unreduced();
-        self.finish_sum(z.add(z), other.y_plus_x, other.y_minus_x, other.t2d)
-    }
-
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    #[inline]
-    fn finish_sum(
-        &self,
-        d: Unreduced,
-        y_plus_x: Reduced,
-        y_minus_x: Reduced,
-        t2d: Reduced,
-    ) -> Completed {
-        let a = self.y.minus(self.x).multiply(y_minus_x);
-        let b = self.y.plus(self.x).multiply(y_plus_x);
-        let c = self.t.multiply(t2d);
+        let a = self.y.minus(self.x).multiply(other.y_minus_x);
+        let b = self.y.plus(self.x).multiply_raised::<11>(other.y_plus_x);
+        let c = self.t.multiply(other.t2d);
+        let d = self.z.unreduced().twice();
         Completed {
             e: b.subtract(a).reduce(),
             f: d.subtract(c).reduce(),
             g: d.add(c).reduce(),
-            h: b.add(a).reduce(),
+            h: b.unreduced().add(a).reduce(),
         }
     }
 
@@ -171,15 +167,16 @@ impl Projective {
     #[inline]
     pub(super) fn double(&self) -> Completed {
         let xx = self.x.square();
-        let yy = self.y.square();
-        let zz = self.z.square();
-        let sum = self.x.plus(self.y).square();
-        let h = xx.add(yy);
+        let yy = self.y.square_raised::<11>();
+        let zz = self.z.square_raised::<11>();
+        let xy = self.x.multiply(self.y);
+        // 2 Z^2 - (Y^2 - X^2), which is raised itself, hence the greater raise.
+        let g = yy.subtract(xx);
         Completed {
-            e: sum.subtract(h).reduce(),
-            f: zz.add(zz).add(xx).subtract(yy).reduce(),
-            g: yy.subtract(xx).reduce(),
-            h: h.reduce(),
+            e: xy.twice().reduce(),
+            f: zz.twice().subtract(g).reduce(),
+            g: g.reduce(),
+            h: yy.unreduced().add(xx).reduce(),
         }
     }
 }

@@ -10,10 +10,11 @@
 //! | [`Reduced`] | that of `2p`: `2^52 - 38`, then `2^52 - 2` | what can be multiplied |
 //! | ... from [`Unreduced::reduce`] | `2^51 + 2^18` | any `Unreduced` |
 //! | ... from [`Reduced::negate`] | that of `2p` | `2p - x` for any `Reduced` |
-//! | a product, a square | `267 * 2^52 < 2^61` | any two `Reduced` |
-//! | [`Unreduced::add`] | the sum: at most three products, `801 * 2^52` | callers |
-//! | [`Unreduced::subtract`] | `2^11 * p` more than the first: `1,825 * 2^52 < 2^63` | the second at most two products |
-//! | [`Unreduced`] | `2^63` | [`Unreduced::reduce`] |
+//! | a product, a square | `267 * 2^52` | any two `Reduced` |
+//! | [`Raised<11>`](Raised) | `2^11 * p` more than a product: `1,291 * 2^52` | up to three products can be subtracted |
+//! | [`Raised<12>`](Raised) | `2^12 * p` more than two products: `2,582 * 2^52` | ... or a product and a `Raised<11>` |
+//! | [`Unreduced::subtract`] | `2^11 * p` more than the first | at most three products on either side |
+//! | [`Unreduced`] | `2^64 = 4,096 * 2^52` | [`Unreduced::reduce`] |
 //!
 //! Where 267 comes from: column 5 of a product is made of four low halves and twice five high halves, all
 //! below `2^52`: `14 * 2^52`. Since `2^255 = 19`, it is added nineteen times to column 0, which has one low
@@ -50,9 +51,15 @@ impl Constant {
 #[derive(Clone, Copy)]
 pub(super) struct Reduced(pub(super) [Lanes; LIMBS]);
 
-/// Eight field elements with limbs below `2^63`.
+/// Eight field elements with limbs below `2^64`.
 #[derive(Clone, Copy)]
 pub(super) struct Unreduced([Lanes; LIMBS]);
+
+/// `2^SHIFT * p` and a product or two: what products can be subtracted from without going below zero.
+///
+/// The raise costs nothing: a product starts from it instead of from zero.
+#[derive(Clone, Copy)]
+pub(super) struct Raised<const SHIFT: u32>(Unreduced);
 
 /// One bit a lane.
 pub(super) type Mask = __mmask8;
@@ -77,6 +84,12 @@ impl Unreduced {
             *limb = _mm512_sub_epi64(_mm512_add_epi64(*limb, splat(p << 11)), other);
         }
         Self(difference)
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    #[inline]
+    pub(super) fn twice(self) -> Self {
+        self.add(self)
     }
 
     /// Carries once: a limb keeps 51 bits and passes on at most 13.
@@ -113,6 +126,40 @@ impl Unreduced {
     }
 }
 
+impl<const SHIFT: u32> Raised<SHIFT> {
+    #[inline]
+    pub(super) fn unreduced(self) -> Unreduced {
+        self.0
+    }
+
+    /// Subtracts what the table of bounds allows.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    #[inline]
+    pub(super) fn subtract(self, other: Unreduced) -> Unreduced {
+        let mut difference = self.0.0;
+        for (limb, other) in difference.iter_mut().zip(other.0) {
+            *limb = _mm512_sub_epi64(*limb, other);
+        }
+        Unreduced(difference)
+    }
+}
+
+impl Raised<11> {
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    #[inline]
+    pub(super) fn twice(self) -> Raised<12> {
+        Raised(self.0.twice())
+    }
+}
+
+impl Raised<10> {
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    #[inline]
+    pub(super) fn twice(self) -> Raised<11> {
+        Raised(self.0.twice())
+    }
+}
+
 impl Reduced {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     #[inline]
@@ -141,8 +188,23 @@ impl Reduced {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     #[inline]
     pub(super) fn multiply(self, other: Self) -> Unreduced {
+        self.multiply_onto([_mm512_setzero_si512(); LIMBS], other)
+    }
+
+    /// `2^SHIFT * p + self * other`.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    #[inline]
+    pub(super) fn multiply_raised<const SHIFT: u32>(self, other: Self) -> Raised<SHIFT> {
+        Raised(self.multiply_onto(raise::<SHIFT>(), other))
+    }
+
+    /// `start` becomes a part of the columns before they are doubled, all but column 0.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    #[inline]
+    fn multiply_onto(self, start: [Lanes; LIMBS], other: Self) -> Unreduced {
         let (a, b) = (self.0, other.0);
         let mut columns = [_mm512_setzero_si512(); 10];
+        columns[..LIMBS].copy_from_slice(&start);
         for i in 0..LIMBS {
             for j in 0..LIMBS {
                 columns[i + j + 1] = _mm512_madd52hi_epu64(columns[i + j + 1], a[i], b[j]);
@@ -162,6 +224,20 @@ impl Reduced {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     #[inline]
     pub(super) fn square(self) -> Unreduced {
+        self.square_onto([_mm512_setzero_si512(); LIMBS])
+    }
+
+    /// `2^SHIFT * p + self^2`.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    #[inline]
+    pub(super) fn square_raised<const SHIFT: u32>(self) -> Raised<SHIFT> {
+        Raised(self.square_onto(raise::<SHIFT>()))
+    }
+
+    /// `start` becomes a part of the columns before they are doubled for the last time, all but column 0.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    #[inline]
+    fn square_onto(self, start: [Lanes; LIMBS]) -> Unreduced {
         let a = self.0;
         let twice = |column| _mm512_add_epi64(column, column);
         // Mixed products count twice, high halves count twice: mixed high halves four times.
@@ -173,6 +249,9 @@ impl Reduced {
         }
         for column in &mut columns[2..9] {
             *column = twice(*column);
+        }
+        for (column, start) in columns.iter_mut().zip(start) {
+            *column = _mm512_add_epi64(*column, start);
         }
         for i in 0..LIMBS {
             columns[2 * i + 1] = _mm512_madd52hi_epu64(columns[2 * i + 1], a[i], a[i]);
@@ -331,6 +410,15 @@ impl Reduced {
             _mm512_or_si512(_mm512_srli_epi64::<39>(a3), _mm512_slli_epi64::<12>(a4)),
         ]
     }
+}
+
+/// What the columns of a product start from if it is to be raised.
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+#[inline]
+fn raise<const SHIFT: u32>() -> [Lanes; LIMBS] {
+    let [p0, p1, p2, p3, p4] = P;
+    let half = |limb: u64| splat(limb << (SHIFT - 1));
+    [splat(p0 << SHIFT), half(p1), half(p2), half(p3), half(p4)]
 }
 
 /// Reads up to eight times 32 bytes as little-endian words; lanes without bytes are zero.

@@ -59,14 +59,14 @@ impl Table {
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(super) fn multiply(point: &Extended, scalar: &Recoded) -> Extended {
     let table = Table::new(point);
-    let mut product = Extended::identity();
+    let mut sum = Extended::identity().double();
     for window in (0..windows(WIDTH)).rev() {
-        let mut doubled = product.projective();
+        let mut doubled = sum.projective();
         for _ in 1..WIDTH {
             doubled = doubled.double().projective();
         }
         let chosen = table.choose(scalar.digit(window, WIDTH));
-        product = doubled.double().extended().add(&chosen).extended();
+        sum = doubled.double().extended().add(&chosen);
     }
-    product
+    sum.extended()
 }
