@@ -46,7 +46,7 @@ use super::{BadElement, CHUNK, fill_chunks_of};
 use crate::group::{ENCODED_LENGTH, Element, Encoding, Scalar};
 
 /// The shortest batch that is faster here than in the portable backend.
-pub(super) const SHORTEST: usize = 4;
+pub(super) const SHORTEST: usize = 3;
 
 /// Groups a core takes at a time.
 const GROUPS: usize = CHUNK / LANES;

@@ -91,6 +91,17 @@ fn the_one_way_map_and_a_fixed_base_product_are_the_groups() {
                 assert_eq!(encodings, encode(&expected), "{count} and {padding}");
                 let one = Scalar::decode(&ONE).unwrap();
                 assert_eq!(sums.multiply_and_encode(&one), encodings);
+
+                // The lanes behind the last element hold something else by now.
+                let weights = random_scalars(count + padding, &mut rng);
+                let sum = Element::multiscalar_vartime(&weights, &expected);
+                assert_eq!(sums.multiscalar_vartime(&weights).encode(), sum.encode());
+                let mut sums = sums;
+                sums.truncate(count / 2);
+                let sum =
+                    Element::multiscalar_vartime(&weights[..count / 2], &expected[..count / 2]);
+                let truncated = sums.multiscalar_vartime(&weights[..count / 2]);
+                assert_eq!(truncated.encode(), sum.encode());
             }
         }
     });

@@ -1,4 +1,5 @@
-//! `sum(weights[i] * P[i])` by Pippenger's buckets. Variable time: public inputs only.
+//! `sum(weights[i] * P[i])` by Pippenger's buckets, or by shared doublings if the points are few. Variable
+//! time: public inputs only.
 //!
 //! A lane is a window of the weights, and has its own buckets. Each point, the same in all lanes, is added in
 //! each lane to the bucket of that lane's digit. This costs one addition for eight digits and shares nothing
@@ -8,10 +9,11 @@ use alloc::{vec, vec::Vec};
 use core::arch::x86_64::*;
 
 use super::{
-    digits::{Recoder, windows},
+    digits::{Recoded, Recoder, windows},
     edwards::{AffineNiels, Extended},
     field::{Mask, Reduced, invert_batch},
     lanes::{LANES, Lanes, load, splat, store_to, transpose},
+    variable_base::{self, sum_of_products},
 };
 use crate::group::{Encoding, Scalar};
 
@@ -21,12 +23,15 @@ type Bucket = [[u64; LANES]; 3];
 /// An affine point as words: three coordinates of five limbs, padded to two vectors.
 type Point = [[u64; LANES]; 2];
 
+/// Fewest points for which buckets are faster than [`sum_of_products`], whose cost is a fifth of a product for
+/// each group and the doublings of one.
+const FEWEST: usize = 96;
+
 /// Bits of a window for a number of points: eight more points a round are worth a bit at the measured price
 /// of a bucket, two additions in all lanes.
 fn width(points: usize) -> usize {
     match points {
-        0..=95 => 4,
-        96..=383 => 6,
+        0..=383 => 6,
         _ => 8,
     }
 }
@@ -34,6 +39,25 @@ fn width(points: usize) -> usize {
 /// The sum, in lane 0.
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(super) fn sum_vartime(groups: &[Extended], weights: &[Scalar]) -> Extended {
+    if weights.len() < FEWEST {
+        let recoder = Recoder::new(variable_base::WIDTH);
+        let recoded: Vec<Recoded> = weights
+            .chunks(LANES)
+            .map(|weights| Recoded::each(&recoder, weights))
+            .collect();
+        let mut groups = groups.to_vec();
+        if let Some(last) = groups.last_mut() {
+            // Lanes behind the last point may hold anything.
+            let used = Mask::MAX >> (weights.len().next_multiple_of(LANES) - weights.len());
+            *last = Extended::identity().select(used, last);
+        }
+        return join_lanes(sum_of_products(&groups, &recoded), 0);
+    }
+    sum_in_buckets(groups, weights)
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn sum_in_buckets(groups: &[Extended], weights: &[Scalar]) -> Extended {
     let width = width(weights.len());
     let recoder = Recoder::new(width);
     let weights: Vec<Encoding> = weights

@@ -3,6 +3,7 @@
 //! Windows of four bits: eight odd multiples a point, sixty-four additions. A table is in memory as the groups
 //! are, so choosing from it reads all of it, and keeps what the mask says.
 
+use alloc::vec::Vec;
 use core::arch::x86_64::*;
 
 use super::{
@@ -58,15 +59,28 @@ impl Table {
 /// The product of each lane.
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(super) fn multiply(point: &Extended, scalar: &Recoded) -> Extended {
-    let table = Table::new(point);
+    sum(&[Table::new(point)], core::slice::from_ref(scalar))
+}
+
+/// The sum of the products of each lane over all groups, which share the doublings.
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) fn sum_of_products(points: &[Extended], scalars: &[Recoded]) -> Extended {
+    let tables: Vec<Table> = points.iter().map(|point| Table::new(point)).collect();
+    sum(&tables, scalars)
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+#[inline]
+fn sum(tables: &[Table], scalars: &[Recoded]) -> Extended {
     let mut sum = Extended::identity().double();
     for window in (0..windows(WIDTH)).rev() {
-        let mut doubled = sum.projective();
-        for _ in 1..WIDTH {
-            doubled = doubled.double().projective();
+        for _ in 0..WIDTH {
+            sum = sum.projective().double();
         }
-        let chosen = table.choose(scalar.digit(window, WIDTH));
-        sum = doubled.double().extended().add(&chosen);
+        for (table, scalar) in tables.iter().zip(scalars) {
+            let chosen = table.choose(scalar.digit(window, WIDTH));
+            sum = sum.extended().add(&chosen);
+        }
     }
     sum.extended()
 }
