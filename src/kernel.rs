@@ -17,6 +17,8 @@
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx512ifma;
 mod backend;
+#[cfg(all(any(test, fuzzing), feature = "client", feature = "server"))]
+mod differential;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,11 @@ use alloc::vec::Vec;
 
 #[cfg(feature = "client")]
 pub(crate) use self::backend::FixedBase;
+#[cfg(feature = "std")]
+pub use self::backend::force_portable_backend;
 use self::backend::{Backend, Held};
+#[cfg(all(fuzzing, feature = "client", feature = "server"))]
+pub use self::differential::compare_backends;
 use crate::group::{Element, Encoding, Scalar};
 
 /// An encoding in the batch isn't canonical, or is the identity. It isn't told which.
@@ -51,7 +57,7 @@ impl Elements {
     #[cfg(feature = "client")]
     pub(crate) fn from_uniform_bytes(uniform: &[[u8; 64]], padding: usize) -> Self {
         let backend = Backend::for_batch(uniform.len() + padding);
-        Self(backend.from_uniform_bytes(uniform, padding))
+        Self(backend.map_uniform_bytes(uniform, padding))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -82,7 +82,7 @@ impl Avx512Ifma {
 
     /// `padding` identities follow the elements.
     #[cfg(feature = "client")]
-    pub(super) fn from_uniform_bytes(self, uniform: &[[u8; 64]], padding: usize) -> Elements {
+    pub(super) fn map_uniform_bytes(self, uniform: &[[u8; 64]], padding: usize) -> Elements {
         let mut elements = self.identities(uniform.len() + padding);
         fill_chunks_of(GROUPS, &mut elements.groups, |start, slots| {
             let chunk = uniform.get(start * LANES..).unwrap_or_default();

@@ -4,6 +4,10 @@
 //! the portable one. Adding a backend is one more variant of [`Backend`], [`Held`] and its file.
 
 use alloc::vec::Vec;
+#[cfg(feature = "std")]
+use core::sync::atomic::{AtomicBool, Ordering};
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+use std::sync::OnceLock;
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 use super::avx512ifma::{self, Avx512Ifma};
@@ -35,7 +39,7 @@ pub(crate) struct FixedBase {
     base: Element,
     /// Made for the first batch that wants it.
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
-    avx512ifma: std::sync::OnceLock<avx512ifma::FixedBase>,
+    avx512ifma: OnceLock<avx512ifma::FixedBase>,
 }
 
 impl Backend {
@@ -52,7 +56,7 @@ impl Backend {
     }
 
     /// Every one that this machine has.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn all() -> Vec<Self> {
         let mut all = alloc::vec![Self::Portable];
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -69,25 +73,44 @@ impl Backend {
     }
 
     #[cfg(feature = "client")]
-    pub(super) fn from_uniform_bytes(self, uniform: &[[u8; 64]], padding: usize) -> Held {
+    pub(super) fn map_uniform_bytes(self, uniform: &[[u8; 64]], padding: usize) -> Held {
         match self {
             Self::Portable => {
                 Held::Portable(portable::Elements::from_uniform_bytes(uniform, padding))
             }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Self::Avx512Ifma(backend) => {
-                Held::Avx512Ifma(backend.from_uniform_bytes(uniform, padding))
+                Held::Avx512Ifma(backend.map_uniform_bytes(uniform, padding))
             }
         }
     }
 }
 
+#[cfg(feature = "std")]
+static PORTABLE_FORCED: AtomicBool = AtomicBool::new(false);
+
+/// Forces the portable backend from now on, or doesn't any more: for a bench that compares the two in one
+/// process. Tells whether the machine has another one.
+#[cfg(feature = "std")]
+pub fn force_portable_backend(forced: bool) -> bool {
+    PORTABLE_FORCED.store(forced, Ordering::Relaxed);
+    #[cfg(target_arch = "x86_64")]
+    return available().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+fn detected() -> Option<Avx512Ifma> {
+    available().filter(|_| !PORTABLE_FORCED.load(Ordering::Relaxed))
+}
+
 /// What this machine has, looked up once. `BLINDBOOK_BACKEND=portable` in the environment of the process
 /// says otherwise, for comparison.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-fn detected() -> Option<Avx512Ifma> {
-    static DETECTED: std::sync::OnceLock<Option<Avx512Ifma>> = std::sync::OnceLock::new();
-    *DETECTED.get_or_init(|| {
+fn available() -> Option<Avx512Ifma> {
+    static AVAILABLE: OnceLock<Option<Avx512Ifma>> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| {
         let forced = std::env::var_os("BLINDBOOK_BACKEND").is_some_and(|name| name == "portable");
         if forced { None } else { Avx512Ifma::detect() }
     })
@@ -159,7 +182,7 @@ impl FixedBase {
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             base: *base,
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            avx512ifma: std::sync::OnceLock::new(),
+            avx512ifma: OnceLock::new(),
         }
     }
 }

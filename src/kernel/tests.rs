@@ -9,7 +9,10 @@ use std::{eprintln, vec, vec::Vec};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::backend::{Backend, FixedBase};
+use super::{
+    backend::{Backend, FixedBase},
+    differential::compare_backends,
+};
 use crate::group::{Element, Encoding, Scalar, random_scalars};
 
 const LENGTHS: [usize; 11] = [0, 1, 7, 8, 9, 15, 16, 17, 31, 100, 1_023];
@@ -93,7 +96,7 @@ fn the_one_way_map_and_a_fixed_base_product_are_the_groups() {
                         hashed.unwrap_or_default().add(&base.multiply(scalar))
                     })
                     .collect();
-                let batch = backend.from_uniform_bytes(&uniform, padding);
+                let batch = backend.map_uniform_bytes(&uniform, padding);
                 let (sums, encodings) = batch.offset_and_encode(&scalars, &table);
                 assert_eq!(encodings, encode(&expected), "{count} and {padding}");
                 let one = Scalar::decode(&ONE).unwrap();
@@ -230,6 +233,23 @@ fn equal_and_opposite_elements_add_up() {
             assert_eq!(batch.multiscalar_vartime(&weights).encode(), [0; 32]);
         }
     });
+}
+
+/// The corpus of the fuzz target, and bytes made up here.
+#[test]
+fn backends_agree_on_any_bytes() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/kernel");
+    let seeds: Vec<_> = std::fs::read_dir(corpus).unwrap().collect();
+    assert!(seeds.len() >= 3);
+    for seed in seeds {
+        compare_backends(&std::fs::read(seed.unwrap().path()).unwrap());
+    }
+    let mut rng = random_source(8);
+    for length in (0..600).step_by(7) {
+        let mut data = vec![0; length];
+        rng.fill_bytes(&mut data);
+        compare_backends(&data);
+    }
 }
 
 const ONE: Encoding = {
