@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 #[cfg(feature = "client")]
 use curve25519_dalek::ristretto::RistrettoBasepointTable;
 use curve25519_dalek::{
-    constants::RISTRETTO_BASEPOINT_TABLE,
     ristretto::{CompressedRistretto, RistrettoPoint},
     scalar::Scalar as DalekScalar,
     traits::{Identity, IsIdentity, VartimeMultiscalarMul},
@@ -48,15 +47,16 @@ impl Element {
         Self(curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT)
     }
 
+    #[cfg(feature = "server")]
     pub(crate) fn generator_product(scalar: &Scalar) -> Self {
-        Self(RISTRETTO_BASEPOINT_TABLE * &scalar.0)
+        Self(curve25519_dalek::constants::RISTRETTO_BASEPOINT_TABLE * &scalar.0)
     }
 
     pub(crate) fn encode(&self) -> Encoding {
         self.0.compress().to_bytes()
     }
 
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[cfg(feature = "server")]
     /// Encodes the doubles of `halves`: dalek shares one inversion between all of them.
     pub(crate) fn double_and_encode_batch(halves: &[Self]) -> impl Iterator<Item = Encoding> {
         RistrettoPoint::double_and_compress_batch(halves.iter().map(|half| &half.0))
@@ -166,7 +166,7 @@ impl Scalar {
         self.0 == DalekScalar::ZERO
     }
 
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[cfg(any(feature = "server", all(feature = "std", target_arch = "x86_64")))]
     pub(crate) fn half(&self) -> Self {
         Self(self.0.div_by_2())
     }

@@ -12,11 +12,11 @@ pub(super) fn choose(pending: usize, budget: usize) -> Option<(usize, usize)> {
     if pending == 0 {
         return None;
     }
-    let affordable = PADDING_CLASSES.into_iter().filter(|&class| class <= budget);
+    let mut affordable = PADDING_CLASSES.into_iter().filter(|&class| class <= budget);
     let class = affordable
         .clone()
         .find(|&class| class >= pending)
-        .or_else(|| affordable.last())?;
+        .or_else(|| affordable.next_back())?;
     Some((class, class.min(pending)))
 }
 

@@ -24,6 +24,7 @@
 mod digits;
 mod edwards;
 mod field;
+#[cfg(feature = "client")]
 mod fixed_base;
 mod lanes;
 mod multiscalar;
@@ -110,6 +111,7 @@ impl Avx512Ifma {
 
 /// Groups of eight; the last one may be filled up with identities.
 pub(super) struct Elements {
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "held as a proof"))]
     backend: Avx512Ifma,
     groups: Vec<Extended>,
     count: usize,

@@ -116,6 +116,7 @@ impl Drop for Elements {
     }
 }
 
+#[cfg(feature = "server")]
 /// Encodes the double of each half into its slot.
 fn double_and_encode(halves: impl Iterator<Item = Element>, slots: &mut [Encoding]) {
     let halves = Elements(halves.collect());

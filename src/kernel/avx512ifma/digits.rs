@@ -60,6 +60,7 @@ impl Recoded {
     }
 
     /// The same scalar in every lane.
+    #[cfg(feature = "server")]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub(super) fn same(recoder: &Recoder, scalar: &Scalar) -> Self {
         let recoded = recoder.recode(scalar);

@@ -3,17 +3,24 @@
 //! Inverse square roots are computed for [`WIDTH`] groups at a time. One exponentiation alone is a chain of
 //! 254 squarings, each of which waits for the one before it.
 
-use alloc::vec::Vec;
+#[cfg(feature = "server")]
+mod doubled;
+#[cfg(feature = "client")]
+mod one_way_map;
 
-use zeroize::Zeroizing;
-
+#[cfg(feature = "server")]
+pub(super) use self::doubled::double_and_encode;
+#[cfg(feature = "client")]
+pub(super) use self::one_way_map::from_uniform_words;
 use super::{
-    edwards::{Completed, D, Extended},
-    field::{Constant, Mask, Reduced, invert_batch, power_p58},
+    edwards::{D, Extended},
+    field::{Constant, Mask, Reduced, power_p58},
     lanes::Lanes,
 };
 
 /// Groups whose inverse square roots are computed side by side.
+///
+/// One group takes 2 % longer to finalize, four take 1 % longer: their limbs no longer fit the registers.
 pub(super) const WIDTH: usize = 2;
 
 /// Canonical 32-byte encodings as four words of eight lanes.
@@ -35,33 +42,6 @@ const INVSQRT_A_MINUS_D: Constant = Constant([
     0x007610274bc58,
     0x6510b613dc8ff,
     0x786c8905cfaff,
-]);
-
-/// `sqrt(ad - 1)`.
-const SQRT_AD_MINUS_ONE: Constant = Constant([
-    0x7f6a0497b2e1b,
-    0x1836f0a97afd2,
-    0x7d747f6be7638,
-    0x456079e7e6498,
-    0x376931bf2b834,
-]);
-
-/// `1 - d^2`.
-const ONE_MINUS_D_SQ: Constant = Constant([
-    0x409c1945fc176,
-    0x719abc6a1fc4f,
-    0x1c37f90b20684,
-    0x06bccca55eedf,
-    0x029072a8b2b3e,
-]);
-
-/// `(d - 1)^2`.
-const D_MINUS_ONE_SQ: Constant = Constant([
-    0x55aaa44ed4d20,
-    0x59603c3332635,
-    0x26d3baf4a7928,
-    0x120a66e6997a9,
-    0x5968b37af66c2,
 ]);
 
 /// `SQRT_RATIO_M1` of RFC 9496, section 4.2: whether `u/v` is a square, and the non-negative root of it or of
@@ -174,93 +154,5 @@ pub(super) fn encode<const N: usize>(points: [Extended; N]) -> [Words; N] {
         let den = den2.select(rotate, enchanted);
         let y = rotated_y.negate_if(rotated_x.times(z_inverse).is_negative());
         den.times(z.minus(y)).absolute().to_words()
-    })
-}
-
-/// Encodes the double of each point, all with one inversion.
-///
-/// `2P` is the image of a point of the Jacobi quartic that can be had from `P` without a root, and its
-/// abscissa, up to the sign and the coset, is the encoding (Hamburg's Decaf; RFC 9496 only has the
-/// square root). The choice of the coset is that of [`encode`].
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(super) fn double_and_encode(halves: &[Extended], mut write: impl FnMut(usize, Words)) {
-    let mut states = Zeroizing::new(Vec::with_capacity(halves.len()));
-    let mut inverses = Zeroizing::new(Vec::with_capacity(halves.len()));
-    for half in halves {
-        let tt = half.t.squared().multiply(Reduced::splat(D));
-        let zz = half.z.square();
-        let xx = half.x.square();
-        let yy = half.y.square();
-        let xy = half.x.multiply(half.y);
-        let state = Completed {
-            e: xy.add(xy).reduce(),
-            f: zz.add(tt).reduce(),
-            g: yy.add(xx).reduce(),
-            h: zz.subtract(tt).reduce(),
-        };
-        let eg = state.e.times(state.g);
-        let fh = state.f.times(state.h);
-        inverses.push(eg.times(fh));
-        states.push((state, eg, fh));
-    }
-    let mut scratch = Zeroizing::new(inverses.to_vec());
-    invert_batch(&mut inverses, &mut scratch);
-    let i = Reduced::splat(SQRT_M1);
-    for (index, ((state, eg, fh), inverse)) in states.iter().zip(inverses.iter()).enumerate() {
-        let z_inverse = eg.times(*inverse);
-        let t_inverse = fh.times(*inverse);
-        let rotate = eg.times(z_inverse).is_negative();
-        let e = state.e.select(rotate, state.g);
-        let g = state.g.select(rotate, state.e.negate());
-        let h = state.h.select(rotate, state.f.times(i));
-        let magic = Reduced::splat(INVSQRT_A_MINUS_D).select(rotate, i);
-        let g = g.negate_if(h.times(e).times(z_inverse).is_negative());
-        let s = h.minus(g).times(magic.times(g.times(t_inverse)));
-        write(index, s.absolute().to_words());
-    }
-}
-
-/// The one-way map of RFC 9496, section 4.3.4, from the two halves of 64 uniform bytes.
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-pub(super) fn from_uniform_words(halves: [Words; 2]) -> Extended {
-    let [first, second] = map(halves.map(|words| Reduced::from_words(words)));
-    let first = first.extended();
-    let second = second.extended();
-    first.add(&second.projective_niels()).extended()
-}
-
-/// `MAP` of RFC 9496, section 4.3.4.
-#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-#[inline]
-fn map<const N: usize>(t: [Reduced; N]) -> [Completed; N] {
-    let one = Reduced::one();
-    let d = Reduced::splat(D);
-    let i = Reduced::splat(SQRT_M1);
-    let r = t.map(|t| i.times(t.squared()));
-    let u = r.map(|r| r.plus(one).times(Reduced::splat(ONE_MINUS_D_SQ)));
-    let v = r.map(|r| {
-        let factor = r.times(d).plus(one).negate();
-        factor.times(r.plus(d))
-    });
-    let roots = sqrt_ratio(u, v);
-    let mut group = 0;
-    roots.map(|(was_square, root)| {
-        let (t, r, v) = (t[group], r[group], v[group]);
-        group += 1;
-        let s = root.times(t).absolute().negate().select(was_square, root);
-        let c = r.select(was_square, one.negate());
-        let n = c
-            .times(r.minus(one))
-            .multiply(Reduced::splat(D_MINUS_ONE_SQ))
-            .subtract(v.unreduced())
-            .reduce();
-        let sv = s.multiply(v);
-        let ss = s.squared();
-        Completed {
-            e: sv.add(sv).reduce(),
-            f: one.plus(ss),
-            g: n.times(Reduced::splat(SQRT_AD_MINUS_ONE)),
-            h: one.minus(ss),
-        }
     })
 }

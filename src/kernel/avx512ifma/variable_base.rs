@@ -15,8 +15,8 @@ use super::{
 
 /// Bits of a window.
 ///
-/// Five bits take 13 additions less, but eight more for the table, and the choice from twice the entries
-/// costs more than what is left.
+/// Five bits take 13 additions less, but eight more for the table, and the choice is among twice the entries:
+/// building a set takes 7.37 us an element instead of 7.17.
 pub(super) const WIDTH: usize = 4;
 
 const ENTRIES: usize = 1 << (WIDTH - 1);
@@ -57,6 +57,7 @@ impl Table {
 }
 
 /// The product of each lane.
+#[cfg(feature = "server")]
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(super) fn multiply(point: &Extended, scalar: &Recoded) -> Extended {
     sum(&[Table::new(point)], core::slice::from_ref(scalar))
