@@ -17,10 +17,15 @@
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx512ifma;
 mod backend;
-#[cfg(all(any(test, fuzzing), feature = "client", feature = "server"))]
+#[cfg(all(
+    any(test, fuzzing),
+    feature = "client",
+    feature = "server",
+    feature = "std"
+))]
 mod differential;
 mod portable;
-#[cfg(test)]
+#[cfg(all(test, feature = "client", feature = "server", feature = "std"))]
 mod tests;
 
 use alloc::vec::Vec;
@@ -30,7 +35,7 @@ pub(crate) use self::backend::FixedBase;
 #[cfg(feature = "std")]
 pub use self::backend::force_portable_backend;
 use self::backend::{Backend, Held};
-#[cfg(all(fuzzing, feature = "client", feature = "server"))]
+#[cfg(all(fuzzing, feature = "client", feature = "server", feature = "std"))]
 pub use self::differential::compare_backends;
 use crate::group::{Element, Encoding, Scalar};
 

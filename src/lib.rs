@@ -19,7 +19,7 @@ pub use timestamp::Timestamp;
 
 // L1
 mod kernel;
-#[cfg(all(fuzzing, feature = "client", feature = "server"))]
+#[cfg(all(fuzzing, feature = "client", feature = "server", feature = "std"))]
 #[doc(hidden)]
 pub use kernel::compare_backends;
 #[cfg(feature = "std")]

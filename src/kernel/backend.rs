@@ -56,12 +56,17 @@ impl Backend {
     }
 
     /// Every one that this machine has.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(all(
+        any(test, fuzzing),
+        feature = "client",
+        feature = "server",
+        feature = "std"
+    ))]
     pub(super) fn all() -> Vec<Self> {
-        let mut all = alloc::vec![Self::Portable];
+        let all = [Self::Portable].into_iter();
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        all.extend(Avx512Ifma::detect().map(Self::Avx512Ifma));
-        all
+        let all = all.chain(Avx512Ifma::detect().map(Self::Avx512Ifma));
+        all.collect()
     }
 
     pub(super) fn decode(self, encodings: &[Encoding]) -> Result<Held, BadElement> {

@@ -3,8 +3,6 @@
 //! Every element of a batch is different, so swapped lanes show. `BLINDBOOK_REQUIRE=avx512` turns a backend
 //! that the machine doesn't have into a failure.
 
-#![cfg(all(feature = "client", feature = "server", feature = "std"))]
-
 use std::{eprintln, vec, vec::Vec};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};

@@ -26,7 +26,7 @@
 //! high halves are summed first, doubled once a column, and the low halves are added on top.
 
 mod power;
-#[cfg(test)]
+#[cfg(all(test, feature = "client", feature = "server"))]
 mod tests;
 
 use core::arch::x86_64::*;
