@@ -1,7 +1,8 @@
 //! Batch group arithmetic: everything works on slices, from encodings to encodings.
 //!
 //! Layer 1: stands on [`crate::group`] and must not know what an element stands for. A batch of
-//! elements stays in the representation of the [`Backend`] that made it.
+//! elements stays in the representation of the [`Backend`] that made it: curve25519-dalek's points, or
+//! eight elements a vector where the CPU has AVX-512 IFMA.
 //!
 //! | operation | per element |
 //! |---|---|
@@ -9,7 +10,7 @@
 //! | `Elements::from_uniform_bytes` | the one-way map: two inverse square roots |
 //! | [`Elements::multiply_and_encode`] | a product; one inversion for the whole batch |
 //! | `Elements::offset_and_encode` | a fixed-base product, an addition and an inverse square root |
-//! | [`Elements::multiscalar_vartime`] | a seventh of a product at a thousand elements; public inputs only |
+//! | [`Elements::multiscalar_vartime`] | a fraction of a product at a thousand elements; public inputs only |
 //!
 //! Products with secrets are constant time. With the feature `parallel` a batch is split over cores in
 //! chunks of [`CHUNK`] elements. Nothing allocates per element.

@@ -16,7 +16,27 @@
 //!
 //! Secrets meet no branch, no memory index and no instruction whose time depends on its operands: choices are
 //! masks, or permutations inside a register. Only [`multiscalar`] is variable time, for public inputs.
-//! Lanes without an element hold the identity.
+//! Lanes without an element hold public values, at first the identity.
+//!
+//! # What was tried and lost
+//!
+//! Microseconds an element at 1,024 elements, one thread of a Zen 4 core, the least of forty runs. As it is:
+//! blind 3.2, evaluate with proof 8.2, finalize with verification 5.6, build a set 7.2. The core finishes two
+//! 512-bit instructions a cycle whatever they are (shifts and `vpmullq`: one), so instructions are what counts:
+//! 84 for a product and its carry, 71 for a square.
+//!
+//! | try | instead of | result |
+//! |---|---|---|
+//! | windows of five bits in [`variable_base`] | four | build 7.4 |
+//! | windows of five bits in `fixed_base` | six | blind 3.3 |
+//! | roots of one group at a time | two | finalize 1 % slower |
+//! | roots of four groups at a time | two | finalize 2 % slower |
+//! | shared doublings for long sums | buckets from 160 points on | evaluate 9.6, finalize 7.8 |
+//! | buckets for short sums | shared doublings | evaluate 8 elements: 31 instead of 27 |
+//! | `(X + Y)^2 - X^2 - Y^2` in doublings, raises added apart | `2XY`, products that start from a raise | evaluate 8.5 |
+//!
+//! What is left by profile: half in [`variable_base`], a tenth in SHA-512 (one message at a time, not here), a
+//! tenth in the roots of decoding, encoding and the one-way map.
 
 // Every index is a limb, a lane or a window, with a bound known when this is compiled; the tests run them all.
 #![allow(clippy::indexing_slicing)]
@@ -46,7 +66,10 @@ use self::{
 use super::{BadElement, CHUNK, fill_chunks_of};
 use crate::group::{ENCODED_LENGTH, Element, Encoding, Scalar};
 
-/// The shortest batch that is faster here than in the portable backend.
+/// The shortest batch that is at least as fast here as in the portable backend, in every operation.
+///
+/// With two elements evaluating takes 103 us instead of 97 and finalizing 106 instead of 90; with three, 70
+/// instead of 78 and 71 as before; blinding is faster from one on.
 pub(super) const SHORTEST: usize = 3;
 
 /// Groups a core takes at a time.

@@ -20,7 +20,7 @@ use super::{
 
 /// Groups whose inverse square roots are computed side by side.
 ///
-/// One group takes 2 % longer to finalize, four take 1 % longer: their limbs no longer fit the registers.
+/// See "what was tried and lost" in the module above.
 pub(super) const WIDTH: usize = 2;
 
 /// Canonical 32-byte encodings as four words of eight lanes.
