@@ -14,7 +14,7 @@ use crate::kernel::avx512ifma::{
 ///
 /// `2P` is the image of a point of the Jacobi quartic that can be had from `P` without a root, and its
 /// abscissa, up to the sign and the coset, is the encoding (Hamburg's Decaf; RFC 9496 only has the
-/// square root). The choice of the coset is that of [`encode`].
+/// square root). The choice of the coset is that of [`super::encode`].
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
 pub(in super::super) fn double_and_encode(
     halves: &[Extended],
