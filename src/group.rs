@@ -186,7 +186,7 @@ impl Scalar {
         Self(self.0 + other.0)
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "client", feature = "server"))]
     pub(crate) fn invert(&self) -> Self {
         Self(self.0.invert())
     }
