@@ -448,3 +448,71 @@ fn a_passphrase_comes_by_standard_input_and_never_as_an_argument() {
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }
 }
+
+/// The progress file said how far an import had got, but not on which service: the epoch alone was compared, and that is
+/// 1 everywhere. Whoever moved to new keys, or tried things out first, enrolled nobody and was told that all was done.
+#[test]
+fn an_import_goes_on_only_on_the_service_that_it_began_on() {
+    let mut first = Service::new();
+    first.start();
+    let file = members(&first, "07700 900001,a\n07700 900002,b\n");
+    let token = first.token("registrar", "enrol");
+    let enrolled = succeed(&mut first.as_client("enrol", &file, &token));
+    assert_eq!(enrolled["changed"], 2);
+
+    let mut second = Service::new();
+    second.start();
+    let token = second.token("registrar", "enrol");
+    let (code, refused) = run(&mut second.as_client("enrol", &file, &token));
+    assert_eq!(code, BAD_INPUT, "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("--restart"), "{message}");
+    let enrolled = succeed(second.as_client("enrol", &file, &token).arg("--restart"));
+    assert_eq!(enrolled["changed"], 2);
+    second.terminate();
+    first.terminate();
+}
+
+/// Two ways in which a dead run misled the next one: what `--restart` was to forget was there until its first batch was
+/// done, and the rejected lines of a batch that was sent again were listed twice.
+#[test]
+fn an_import_that_died_leaves_nothing_that_misleads_the_next_one() {
+    let mut service = Service::new();
+    service.start();
+    let file = members(&service, "07700 900001,a\nhello,b\n");
+    let registrar = service.token("registrar", "enrol");
+    let progress = service.path("members.csv.progress");
+    let rejected = service.path("members.csv.rejected");
+    succeed(&mut service.as_client("enrol", &file, &registrar));
+    let listed = fs::read_to_string(&rejected).unwrap();
+    assert_eq!(listed.lines().count(), 1);
+
+    // Died after it had listed the rejected lines of a batch, and before it said so; the last one in part.
+    fs::write(
+        &rejected,
+        format!("{listed}line 3: not a phone number\nline 4: not"),
+    )
+    .unwrap();
+    members(&service, "07700 900001,a\nhello,b\nhello,c\n");
+    succeed(&mut service.as_client("enrol", &file, &registrar));
+    let listed = fs::read_to_string(&rejected).unwrap();
+    let lines: Vec<&str> = listed.lines().collect();
+    assert!(
+        matches!(lines[..], [two, three] if two.starts_with("line 2:") && three.starts_with("line 3:")),
+        "{listed}"
+    );
+
+    // Began again, and died before its first batch was done: here, for lack of a credential.
+    private(&registrar, "not.a.token");
+    let mut again = service.as_client("enrol", &file, &registrar);
+    assert_eq!(run(again.arg("--restart")).0, REFUSED);
+    let text = fs::read_to_string(&progress).unwrap();
+    assert!(text.contains("offset 0\nline 1\n"), "{text}");
+    let registrar = service.token("registrar", "enrol");
+    let whole = succeed(&mut service.as_client("enrol", &file, &registrar));
+    assert_eq!(
+        (&whole["resumed_after_line"], &whole["unchanged"]),
+        (&0.into(), &1.into())
+    );
+    service.terminate();
+}

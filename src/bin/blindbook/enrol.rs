@@ -4,8 +4,9 @@
 //! file --> reader thread: parse, normalise --> batches --> evaluate, derive N --> PUT /v1/members --> progress file
 //! ```
 //!
-//! A batch is done when the service has said so; only then the progress file moves on. Whatever happens in
-//! between, the batch is sent again: the evaluation is repeated and paid again, the enrolment changes nothing.
+//! A batch is done when the service has said so and its rejected lines are listed; only then the progress file moves on.
+//! Whatever happens in between, the batch is sent again: the evaluation is repeated and paid again, the enrolment
+//! changes nothing, and what was listed of it is struck off the list before.
 
 mod batch;
 mod progress;
@@ -13,7 +14,7 @@ mod progress;
 use std::{
     fmt,
     fs::File,
-    io::{BufReader, Write},
+    io::{self, BufReader, Write},
     path::{Path, PathBuf},
     sync::mpsc::sync_channel,
     thread,
@@ -120,7 +121,9 @@ pub(crate) fn import(
     let reader = EnrolmentReader::resume(BufReader::new(file), region, position)
         .map_err(|error| Failure::BadInput(format!("{}: {error}", path.display())))?;
     let rejected_path = with_suffix(path, ".rejected");
-    let mut rejections = Rejections::open(&rejected_path, position.offset > 0)?;
+    let mut rejections = Rejections::resume(&rejected_path, progress.rejected())?;
+    // Before anything is paid for: it tells whether the disk takes it, and what an earlier run left is gone.
+    progress.save()?;
     let mut report = Report {
         resumed_after_line: position.line - 1,
         changed: 0,
@@ -160,7 +163,7 @@ pub(crate) fn import(
                 .rejected
                 .sort_unstable_by_key(|rejection| rejection.line);
             rejections.write(&batch.rejected)?;
-            progress.advance(batch.next)?;
+            progress.advance(batch.next, rejections.length)?;
             report.changed += u64::from(outcome.changed);
             report.unchanged += u64::from(outcome.unchanged);
             report.rejected += batch.rejected.len() as u64;
@@ -191,17 +194,26 @@ fn bar(size: u64, done: u64) -> ProgressBar {
 /// The file that all rejected lines are listed in, by number and reason.
 struct Rejections {
     path: PathBuf,
+    /// In bytes.
+    length: u64,
     file: Option<File>,
 }
 
 impl Rejections {
-    /// A new import begins a new list; a resumed one goes on with it.
-    fn open(path: &Path, resumed: bool) -> Result<Self, Failure> {
-        if !resumed && path.exists() {
-            std::fs::remove_file(path).map_err(|error| Failure::file(path, &error))?;
-        }
+    /// Goes on behind the first `length` bytes; what follows them is of a batch that is sent again.
+    fn resume(path: &Path, length: u64) -> Result<Self, Failure> {
+        let cut = || match File::options().write(true).open(path) {
+            Ok(_) if length == 0 => std::fs::remove_file(path).map(|()| 0),
+            Ok(file) => {
+                let length = file.metadata()?.len().min(length);
+                file.set_len(length).map(|()| length)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        };
         Ok(Self {
             path: path.to_owned(),
+            length: cut().map_err(|error| Failure::file(path, &error))?,
             file: None,
         })
     }
@@ -227,7 +239,9 @@ impl Rejections {
         };
         file.write_all(text.as_bytes())
             .and_then(|()| file.sync_data())
-            .map_err(|error| Failure::file(&self.path, &error))
+            .map_err(|error| Failure::file(&self.path, &error))?;
+        self.length += text.len() as u64;
+        Ok(())
     }
 }
 
@@ -247,6 +261,9 @@ impl fmt::Display for Report {
             writeln!(f, "all rejected lines: {}", path.display())?;
         }
         let members = self.changed + self.unchanged;
+        if self.resumed_after_line > 0 && members + self.rejected == 0 {
+            return f.write_str("nothing was left to do; --restart begins at the first line again");
+        }
         write!(
             f,
             "{} members enrolled in {} ({} a second); {} were like that already, {} lines rejected",
