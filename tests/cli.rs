@@ -3,8 +3,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -515,4 +515,71 @@ fn an_import_that_died_leaves_nothing_that_misleads_the_next_one() {
         (&0.into(), &1.into())
     );
     service.terminate();
+}
+
+/// `inspect` printed that the signature wasn't by the key that was given, and ended with 0: a script that asks whether a
+/// manifest is genuine was told yes.
+#[test]
+fn a_forged_manifest_is_shown_and_refused() {
+    let mut service = Service::new();
+    service.start();
+    let manifest = service.path("manifest");
+    fs::write(&manifest, get(&service.url, "/v1/manifest")).unwrap();
+    let inspect = |key: &Path| {
+        run(blindbook(&["inspect", "--snapshot-key"])
+            .arg(key)
+            .arg(&manifest))
+    };
+    let genuine = service.path("service/snapshot.pub");
+    let (code, shown) = inspect(&genuine);
+    assert_eq!((code, &shown["signature_valid"]), (0, &true.into()));
+
+    let other = Service::new();
+    let (code, shown) = inspect(&other.path("service/snapshot.pub"));
+    assert_eq!(
+        (code, &shown["signature_valid"]),
+        (BAD_INPUT, &false.into())
+    );
+    // A byte of the sequence is another one.
+    let mut bytes = fs::read(&manifest).unwrap();
+    bytes[14 + "chat.example".len() + 47] ^= 2;
+    fs::write(&manifest, &bytes).unwrap();
+    assert_eq!(inspect(&genuine).0, BAD_INPUT);
+    fs::write(&manifest, &bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(inspect(&genuine).1["error"], "bad-input");
+    service.terminate();
+}
+
+fn get(url: &str, path: &str) -> Vec<u8> {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    answer.split_off(end.unwrap() + 4)
+}
+
+/// `serve --check --json` printed sentences, a configuration's mistakes apart; a reader that had seen enough (`| head`)
+/// made commands end as by a defect; and a path that isn't Unicode panicked instead of being refused.
+#[test]
+fn whoever_reads_the_output_gets_one_document_and_may_go_away() {
+    use std::os::unix::ffi::OsStrExt;
+    let service = Service::new();
+    let checked = succeed(service.with_config("serve").arg("--check"));
+    assert!(checked["policy"].as_array().unwrap().len() > 3, "{checked}");
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut check = service.with_config("serve");
+    let output = check.arg("--check").stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+
+    let (code, refused) =
+        run(blindbook(&["inspect", "--unknown"]).arg(std::ffi::OsStr::from_bytes(b"\xff")));
+    assert_eq!((code, &refused["error"]), (BAD_INPUT, &"bad-input".into()));
 }
