@@ -583,3 +583,22 @@ fn whoever_reads_the_output_gets_one_document_and_may_go_away() {
         run(blindbook(&["inspect", "--unknown"]).arg(std::ffi::OsStr::from_bytes(b"\xff")));
     assert_eq!((code, &refused["error"]), (BAD_INPUT, &"bad-input".into()));
 }
+
+/// With a proxy in the environment, as on many machines at work, the operator's listener on this machine was sought
+/// there; and plain HTTP to a service on this machine showed it the credential.
+#[test]
+fn a_proxy_in_the_environment_is_not_asked_for_this_machine() {
+    let mut service = Service::new();
+    service.start();
+    let token = service.token("somebody", "discover");
+    let book = service.path("numbers.csv");
+    fs::write(&book, "07700 900001\n").unwrap();
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    for command in [
+        &mut service.with_config("publish"),
+        &mut service.as_client("discover", &book, &token),
+    ] {
+        succeed(command.env("HTTP_PROXY", &nobody).env("ALL_PROXY", &nobody));
+    }
+    service.terminate();
+}
