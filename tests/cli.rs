@@ -602,3 +602,65 @@ fn a_proxy_in_the_environment_is_not_asked_for_this_machine() {
     }
     service.terminate();
 }
+
+/// After each request that fitted into what was left of the quota the largest one was tried again, and refused again; and
+/// each refusal costs one of ten requests, so that quota could be left over and people not looked up.
+#[test]
+fn what_is_left_of_a_quota_is_used_without_asking_for_more_than_it() {
+    let mut service = Service::new();
+    service.start();
+    let phone = service.token("somebody", "discover");
+    let book = service.path("numbers.csv");
+    let write = |count: usize| {
+        let numbers: String = (0..count)
+            .map(|number| format!("07700 900{number:03}\n"))
+            .collect();
+        fs::write(&book, numbers).unwrap();
+    };
+    write(200);
+    succeed(&mut service.as_client("discover", &book, &phone));
+    // 768 are left, for 700 more contacts: 256 three times.
+    write(900);
+    let all = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        (&all["evaluated"], &all["pending"]),
+        (&700.into(), &0.into())
+    );
+    assert_eq!(all["refused"], Value::Null);
+    let text = fs::read_to_string(service.config()).unwrap();
+    let operator = text
+        .lines()
+        .find(|line| line.starts_with("operator"))
+        .unwrap();
+    let operator = operator.split('"').nth(1).unwrap();
+    let metrics = String::from_utf8(get(operator, "/metrics")).unwrap();
+    let refusals = metrics.lines().find(|line| {
+        line.starts_with("blindbook_problems_total") && line.contains("quota-exhausted")
+    });
+    assert!(
+        refusals.is_some_and(|line| line.ends_with(" 1")),
+        "{metrics}"
+    );
+    service.terminate();
+}
+
+/// A list of bare numbers has no names, and so nothing told which of them was found.
+#[test]
+fn a_number_without_a_name_is_found_by_its_line() {
+    let mut service = Service::new();
+    service.start();
+    let registrar = service.token("registrar", "enrol");
+    let file = members(&service, "07700 900002,u2,everyone,2026-11-01T12:00:00Z\n");
+    let consent = ["--consent-text", "2026-11", "--consent-surface", "sign-up"];
+    succeed(service.as_client("enrol", &file, &registrar).args(consent));
+    succeed(&mut service.with_config("publish"));
+    let phone = service.token("somebody", "discover");
+    let book = service.path("numbers.csv");
+    fs::write(&book, "07700 900001\n07700 900002\n").unwrap();
+    let found = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        found["found"],
+        serde_json::json!([{ "names": ["entry 2 (line 2)"], "label": "u2" }])
+    );
+    service.terminate();
+}
