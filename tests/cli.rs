@@ -326,6 +326,13 @@ fn a_refusal_is_told_apart_from_a_network_and_from_bad_input() {
     let (code, _) = run(&mut service.as_client("enrol", &file, &registrar));
     assert_eq!(code, REFUSED);
 
+    // What can't be a credential isn't sent, and blamed on nothing else.
+    private(&registrar, "two words");
+    let (code, refused) = run(&mut service.as_client("enrol", &file, &registrar));
+    assert_eq!(code, BAD_INPUT);
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.ends_with("not a credential"), "{message}");
+
     // Another snapshot key: a forged manifest, as far as this client can tell.
     let mut forged = service.as_client("discover", &book, &phone);
     forged.env("BLINDBOOK_SNAPSHOT_KEY", "");
@@ -393,9 +400,27 @@ fn what_cannot_be_used_is_refused_and_nothing_is_changed() {
         "{unknown}"
     );
 
+    // An unused key file isn't left behind by a refusal, and one that is there is used.
+    let (code, _) = run(
+        blindbook(&["keygen", "--service", "chat.example", "--new-key-file"])
+            .arg("--key-file")
+            .arg(service.path("unlock-2"))
+            .arg(service.path("service")),
+    );
+    assert_eq!(code, BAD_INPUT);
+    assert!(!service.path("unlock-2").exists());
+    succeed(
+        blindbook(&["keygen", "--service", "chat.example", "--new-key-file"])
+            .arg("--key-file")
+            .arg(service.path("unlock"))
+            .arg(service.path("service-2")),
+    );
+
     let garbage = service.path("garbage");
     fs::write(&garbage, "garbage").unwrap();
     assert_eq!(run(blindbook(&["inspect"]).arg(&garbage)).0, BAD_INPUT);
+    // Endless, and not read to its end.
+    assert_eq!(run(&mut blindbook(&["inspect", "/dev/zero"])).0, BAD_INPUT);
     assert_eq!(
         run(blindbook(&["inspect", "/nonexistent"]).arg(&garbage)).0,
         BAD_INPUT
