@@ -1,4 +1,5 @@
-//! The protocol from bytes to bytes, beside `voprf-ng` in the same run. One thread, without `parallel`.
+//! The protocol from bytes to bytes, by each backend that the machine has, beside `voprf-ng` and bare
+//! curve25519-dalek in the same run. One thread, without `parallel`.
 
 #![allow(missing_docs)]
 
@@ -13,8 +14,23 @@ use blindbook::{
     server::{EvaluationKey, Evaluator},
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use curve25519_dalek::{RistrettoPoint, Scalar, ristretto::CompressedRistretto};
 use roles::{EPOCH, Grants, random_source};
+use sha2::{Digest, Sha512};
 use voprf_ng::{BlindedElement, EvaluationElement, Ristretto255, VoprfClient, VoprfServer};
+
+/// The backends to run: their names, and whether the portable one is forced.
+fn backends() -> &'static [(&'static str, bool)] {
+    let all = &[
+        ("blindbook portable", true),
+        ("blindbook avx512ifma", false),
+    ];
+    if blindbook::force_portable_backend(false) {
+        all
+    } else {
+        &all[..1]
+    }
+}
 
 type TheirClient = VoprfClient<Ristretto255>;
 
@@ -37,11 +53,14 @@ fn protocol(criterion: &mut Criterion, count: usize) {
 
     let mut group = criterion.benchmark_group("blind");
     group
-        .sample_size(10)
+        .sample_size(20)
         .throughput(Throughput::Elements(count as u64));
-    group.bench_function(BenchmarkId::new("blindbook", count), |bencher| {
-        bencher.iter(|| client.blind(black_box(&inputs), 0, &mut rng).unwrap());
-    });
+    for (name, forced) in backends() {
+        blindbook::force_portable_backend(*forced);
+        group.bench_function(BenchmarkId::new(*name, count), |bencher| {
+            bencher.iter(|| client.blind(black_box(&inputs), 0, &mut rng).unwrap());
+        });
+    }
     group.bench_function(BenchmarkId::new("voprf-ng", count), |bencher| {
         bencher.iter(|| {
             inputs
@@ -63,22 +82,25 @@ fn protocol(criterion: &mut Criterion, count: usize) {
 
     let mut group = criterion.benchmark_group("evaluate with proof");
     group
-        .sample_size(10)
+        .sample_size(20)
         .throughput(Throughput::Elements(count as u64));
-    group.bench_function(BenchmarkId::new("blindbook", count), |bencher| {
-        bencher.iter_batched(
-            || {
-                let blinded = BlindedElements::new(request.clone()).unwrap();
-                (grants.permit(&blinded), blinded)
-            },
-            |(permit, blinded)| {
-                evaluator
-                    .blind_evaluate(permit, &blinded, &mut rng)
-                    .unwrap()
-            },
-            BatchSize::LargeInput,
-        );
-    });
+    for (name, forced) in backends() {
+        blindbook::force_portable_backend(*forced);
+        group.bench_function(BenchmarkId::new(*name, count), |bencher| {
+            bencher.iter_batched(
+                || {
+                    let blinded = BlindedElements::new(request.clone()).unwrap();
+                    (grants.permit(&blinded), blinded)
+                },
+                |(permit, blinded)| {
+                    evaluator
+                        .blind_evaluate(permit, &blinded, &mut rng)
+                        .unwrap()
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
     let their_evaluate = |rng: &mut rand::rngs::StdRng| {
         let messages: Vec<_> = messages
             .iter()
@@ -96,32 +118,45 @@ fn protocol(criterion: &mut Criterion, count: usize) {
     group.bench_function(BenchmarkId::new("voprf-ng", count), |bencher| {
         bencher.iter(|| their_evaluate(&mut rng));
     });
+    let scalar = Scalar::random(&mut rng);
+    group.bench_function(BenchmarkId::new("dalek without proof", count), |bencher| {
+        bencher.iter(|| {
+            let evaluate = |bytes: &[u8; 32]| {
+                let element = CompressedRistretto(*bytes).decompress().unwrap();
+                (element * scalar).compress().to_bytes()
+            };
+            request.iter().map(evaluate).collect::<Vec<_>>()
+        });
+    });
     group.finish();
 
     let mut group = criterion.benchmark_group("finalize with verification");
     group
-        .sample_size(10)
+        .sample_size(20)
         .throughput(Throughput::Elements(count as u64));
-    group.bench_function(BenchmarkId::new("blindbook", count), |bencher| {
-        bencher.iter_batched(
-            || {
-                let expect = client.blind(&inputs, 0, &mut rng).unwrap();
-                let permit = grants.permit(expect.request());
-                let evaluation = evaluator
-                    .blind_evaluate(permit, expect.request(), &mut rng)
-                    .unwrap();
-                let proof = evaluation.proof.encode();
-                (expect, evaluation.elements.encodings().to_vec(), proof)
-            },
-            |(expect, elements, proof)| {
-                let elements = EvaluatedElements::new(elements).unwrap();
-                expect
-                    .finalize(&elements, &Proof::decode(&proof).unwrap())
-                    .unwrap()
-            },
-            BatchSize::LargeInput,
-        );
-    });
+    for (name, forced) in backends() {
+        blindbook::force_portable_backend(*forced);
+        group.bench_function(BenchmarkId::new(*name, count), |bencher| {
+            bencher.iter_batched(
+                || {
+                    let expect = client.blind(&inputs, 0, &mut rng).unwrap();
+                    let permit = grants.permit(expect.request());
+                    let evaluation = evaluator
+                        .blind_evaluate(permit, expect.request(), &mut rng)
+                        .unwrap();
+                    let proof = evaluation.proof.encode();
+                    (expect, evaluation.elements.encodings().to_vec(), proof)
+                },
+                |(expect, elements, proof)| {
+                    let elements = EvaluatedElements::new(elements).unwrap();
+                    expect
+                        .finalize(&elements, &Proof::decode(&proof).unwrap())
+                        .unwrap()
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
     let (elements, proof) = their_evaluate(&mut rng);
     group.bench_function(BenchmarkId::new("voprf-ng", count), |bencher| {
         bencher.iter(|| {
@@ -145,23 +180,37 @@ fn protocol(criterion: &mut Criterion, count: usize) {
 
     let mut group = criterion.benchmark_group("direct set building");
     group
-        .sample_size(10)
+        .sample_size(20)
         .throughput(Throughput::Elements(count as u64));
-    group.bench_function(BenchmarkId::new("blindbook", count), |bencher| {
-        bencher.iter_batched(
-            || grants.permit_for(count, digest_inputs(&inputs)),
-            |permit| {
-                let elements = evaluator.evaluate(permit, &inputs).unwrap();
-                let tag = |element| ContactKey::derive(&[0; 32], EPOCH, element).tag();
-                elements.iter().map(tag).collect::<Vec<_>>()
-            },
-            BatchSize::LargeInput,
-        );
-    });
+    for (name, forced) in backends() {
+        blindbook::force_portable_backend(*forced);
+        group.bench_function(BenchmarkId::new(*name, count), |bencher| {
+            bencher.iter_batched(
+                || grants.permit_for(count, digest_inputs(&inputs)),
+                |permit| {
+                    let elements = evaluator.evaluate(permit, &inputs).unwrap();
+                    let tag = |element| ContactKey::derive(&[0; 32], EPOCH, element).tag();
+                    elements.iter().map(tag).collect::<Vec<_>>()
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
     group.bench_function(BenchmarkId::new("voprf-ng", count), |bencher| {
         bencher.iter(|| {
             let output = |input| server.evaluate(input).unwrap();
             inputs.iter().copied().map(output).collect::<Vec<_>>()
+        });
+    });
+    group.bench_function(BenchmarkId::new("dalek", count), |bencher| {
+        bencher.iter(|| {
+            let tag = |input: &&[u8]| {
+                let hashed = RistrettoPoint::hash_from_bytes::<Sha512>(input);
+                let element = (hashed * scalar).compress();
+                let tag = Sha512::new_with_prefix([0; 64]).chain_update(element.as_bytes());
+                <[u8; 64]>::from(tag.finalize())
+            };
+            inputs.iter().map(tag).collect::<Vec<_>>()
         });
     });
     group.finish();

@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 #[cfg(feature = "client")]
 use curve25519_dalek::ristretto::RistrettoBasepointTable;
 use curve25519_dalek::{
-    constants::RISTRETTO_BASEPOINT_TABLE,
     ristretto::{CompressedRistretto, RistrettoPoint},
     scalar::Scalar as DalekScalar,
     traits::{Identity, IsIdentity, VartimeMultiscalarMul},
@@ -48,15 +47,16 @@ impl Element {
         Self(curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT)
     }
 
+    #[cfg(feature = "server")]
     pub(crate) fn generator_product(scalar: &Scalar) -> Self {
-        Self(RISTRETTO_BASEPOINT_TABLE * &scalar.0)
+        Self(curve25519_dalek::constants::RISTRETTO_BASEPOINT_TABLE * &scalar.0)
     }
 
     pub(crate) fn encode(&self) -> Encoding {
         self.0.compress().to_bytes()
     }
 
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[cfg(feature = "server")]
     /// Encodes the doubles of `halves`: dalek shares one inversion between all of them.
     pub(crate) fn double_and_encode_batch(halves: &[Self]) -> impl Iterator<Item = Encoding> {
         RistrettoPoint::double_and_compress_batch(halves.iter().map(|half| &half.0))
@@ -166,9 +166,24 @@ impl Scalar {
         self.0 == DalekScalar::ZERO
     }
 
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[cfg(any(feature = "server", all(feature = "std", target_arch = "x86_64")))]
     pub(crate) fn half(&self) -> Self {
         Self(self.0.div_by_2())
+    }
+
+    /// `(2^bits - 1) / 2`, for at most 512 bits.
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    pub(crate) fn half_of_ones(bits: usize) -> Self {
+        let mut power = [0; 64];
+        if let Some(byte) = power.get_mut((bits - 1) / 8) {
+            *byte = 1 << ((bits - 1) % 8);
+        }
+        Self(DalekScalar::from_bytes_mod_order_wide(&power) - DalekScalar::ONE.div_by_2())
+    }
+
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    pub(crate) fn add(&self, other: &Self) -> Self {
+        Self(self.0 + other.0)
     }
 
     #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Batch group arithmetic: everything works on slices, from encodings to encodings.
 //!
 //! Layer 1: stands on [`crate::group`] and must not know what an element stands for. A batch of
-//! elements stays in the representation of the backend that made it. The portable backend is built on
-//! curve25519-dalek; another backend is one more variant inside [`Elements`] and one more file.
+//! elements stays in the representation of the [`Backend`] that made it: curve25519-dalek's points, or
+//! eight elements a vector where the CPU has AVX-512 IFMA.
 //!
 //! | operation | per element |
 //! |---|---|
@@ -10,18 +10,34 @@
 //! | `Elements::from_uniform_bytes` | the one-way map: two inverse square roots |
 //! | [`Elements::multiply_and_encode`] | a product; one inversion for the whole batch |
 //! | `Elements::offset_and_encode` | a fixed-base product, an addition and an inverse square root |
-//! | `generator_products` | a fixed-base product; one inversion for the whole batch |
-//! | [`Elements::multiscalar_vartime`] | a seventh of a product at a thousand elements; public inputs only |
+//! | [`Elements::multiscalar_vartime`] | a fraction of a product at a thousand elements; public inputs only |
 //!
 //! Products with secrets are constant time. With the feature `parallel` a batch is split over cores in
 //! chunks of [`CHUNK`] elements. Nothing allocates per element.
 
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod avx512ifma;
+mod backend;
+#[cfg(all(
+    any(test, fuzzing),
+    feature = "client",
+    feature = "server",
+    feature = "std"
+))]
+mod differential;
 mod portable;
+#[cfg(all(test, feature = "client", feature = "server", feature = "std"))]
+mod tests;
 
 use alloc::vec::Vec;
 
 #[cfg(feature = "client")]
-use crate::group::FixedBase;
+pub(crate) use self::backend::FixedBase;
+#[cfg(feature = "std")]
+pub use self::backend::force_portable_backend;
+use self::backend::{Backend, Held};
+#[cfg(all(fuzzing, feature = "client", feature = "server", feature = "std"))]
+pub use self::differential::compare_backends;
 use crate::group::{Element, Encoding, Scalar};
 
 /// An encoding in the batch isn't canonical, or is the identity. It isn't told which.
@@ -33,28 +49,25 @@ pub struct BadElement;
 const CHUNK: usize = 128;
 
 /// A batch of group elements, wiped on drop.
-pub(crate) struct Elements(portable::Elements);
+pub(crate) struct Elements(Held);
 
 impl Elements {
     /// Decodes a whole batch, or refuses it.
     pub(crate) fn decode(encodings: &[Encoding]) -> Result<Self, BadElement> {
-        portable::Elements::decode(encodings).map(Self)
+        Backend::for_batch(encodings.len())
+            .decode(encodings)
+            .map(Self)
     }
 
-    /// Maps 64 uniform bytes to each element (RFC 9496, section 4.3.4).
+    /// Maps 64 uniform bytes to each element (RFC 9496, section 4.3.4); `padding` identities follow.
     #[cfg(feature = "client")]
-    pub(crate) fn from_uniform_bytes(uniform: &[[u8; 64]]) -> Self {
-        Self(portable::Elements::from_uniform_bytes(uniform))
+    pub(crate) fn from_uniform_bytes(uniform: &[[u8; 64]], padding: usize) -> Self {
+        let backend = Backend::for_batch(uniform.len() + padding);
+        Self(backend.map_uniform_bytes(uniform, padding))
     }
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Joins two batches, this one's elements first.
-    #[cfg(feature = "client")]
-    pub(crate) fn append(&mut self, mut other: Self) {
-        self.0.append(&mut other.0);
     }
 
     #[cfg(feature = "client")]
@@ -71,19 +84,12 @@ impl Elements {
     /// `P[i] + scalars[i] * B`, and its encodings.
     #[cfg(feature = "client")]
     pub(crate) fn offset_and_encode(
-        &self,
+        self,
         scalars: &[Scalar],
         base: &FixedBase,
     ) -> (Self, Vec<Encoding>) {
         assert_eq!(scalars.len(), self.len(), "one scalar an element");
         let (elements, encodings) = self.0.offset_and_encode(scalars, base);
-        (Self(elements), encodings)
-    }
-
-    /// `scalars[i] * G`, and its encodings.
-    #[cfg(feature = "client")]
-    pub(crate) fn generator_products(scalars: &[Scalar]) -> (Self, Vec<Encoding>) {
-        let (elements, encodings) = portable::Elements::generator_products(scalars);
         (Self(elements), encodings)
     }
 
@@ -97,16 +103,21 @@ impl Elements {
 /// Fills `output` chunk by chunk, on all cores with the feature `parallel`. `fill` is told where its
 /// chunk begins.
 pub(crate) fn fill_chunks<T: Send>(output: &mut [T], fill: impl Fn(usize, &mut [T]) + Sync) {
+    fill_chunks_of(CHUNK, output, fill);
+}
+
+/// [`fill_chunks`] for items of which `length` make a chunk.
+fn fill_chunks_of<T: Send>(length: usize, output: &mut [T], fill: impl Fn(usize, &mut [T]) + Sync) {
     #[cfg(feature = "parallel")]
     {
         use rayon::prelude::*;
         output
-            .par_chunks_mut(CHUNK)
+            .par_chunks_mut(length)
             .enumerate()
-            .for_each(|(chunk, slots)| fill(chunk * CHUNK, slots));
+            .for_each(|(chunk, slots)| fill(chunk * length, slots));
     }
     #[cfg(not(feature = "parallel"))]
-    for (chunk, slots) in output.chunks_mut(CHUNK).enumerate() {
-        fill(chunk * CHUNK, slots);
+    for (chunk, slots) in output.chunks_mut(length).enumerate() {
+        fill(chunk * length, slots);
     }
 }

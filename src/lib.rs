@@ -19,6 +19,12 @@ pub use timestamp::Timestamp;
 
 // L1
 mod kernel;
+#[cfg(all(fuzzing, feature = "client", feature = "server", feature = "std"))]
+#[doc(hidden)]
+pub use kernel::compare_backends;
+#[cfg(feature = "std")]
+#[doc(hidden)]
+pub use kernel::force_portable_backend;
 pub mod suite;
 // L2
 pub mod label;

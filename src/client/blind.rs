@@ -6,8 +6,8 @@ use core::fmt;
 use rand_core::CryptoRng;
 
 use crate::{
-    group::{Element, FixedBase, Scalar, random_scalars},
-    kernel::Elements,
+    group::{Element, Scalar, random_scalars},
+    kernel::{Elements, FixedBase},
     oprf::{BatchSizeError, BlindedElements, InputTooLong, PublicKey, hash_to_group},
     suite::MAX_BATCH,
 };
@@ -26,7 +26,8 @@ pub enum BlindError {
 
 /// The client's side of the protocol for one public key.
 ///
-/// Holds multiplication tables (60 KiB), so make one for many batches; clones share them.
+/// Holds multiplication tables (60 KiB, and 320 KiB more where AVX-512 is used), so make one for many
+/// batches; clones share them.
 #[derive(Clone)]
 pub struct OprfClient(Arc<Prepared>);
 
@@ -83,14 +84,11 @@ impl OprfClient {
         if count == 0 || count > MAX_BATCH {
             return Err(BatchSizeError(count).into());
         }
-        let hashed = hash_to_group(inputs)?;
-        let blinds = random_scalars(inputs.len(), rng);
-        let (mut elements, mut encodings) = hashed.offset_and_encode(&blinds, &self.0.generator);
-        if padding > 0 {
-            let (pads, pad_encodings) = Elements::generator_products(&random_scalars(padding, rng));
-            elements.append(pads);
-            encodings.extend(pad_encodings);
-        }
+        // Padding is the identity, blinded like everything else.
+        let hashed = hash_to_group(inputs, padding)?;
+        let mut blinds = random_scalars(count, rng);
+        let (elements, encodings) = hashed.offset_and_encode(&blinds, &self.0.generator);
+        blinds.truncate(inputs.len());
         Ok(ExpectEvaluation {
             client: self.clone(),
             blinds,

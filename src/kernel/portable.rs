@@ -37,8 +37,8 @@ impl Elements {
     }
 
     #[cfg(feature = "client")]
-    pub(super) fn from_uniform_bytes(uniform: &[[u8; 64]]) -> Self {
-        let mut elements = Self::identities(uniform.len());
+    pub(super) fn from_uniform_bytes(uniform: &[[u8; 64]], padding: usize) -> Self {
+        let mut elements = Self::identities(uniform.len() + padding);
         fill_chunks(&mut elements.0, |start, slots| {
             for (slot, bytes) in slots.iter_mut().zip(uniform.iter().skip(start)) {
                 *slot = Element::from_uniform_bytes(bytes);
@@ -49,11 +49,6 @@ impl Elements {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    #[cfg(feature = "client")]
-    pub(super) fn append(&mut self, other: &mut Self) {
-        self.0.append(&mut other.0);
     }
 
     #[cfg(feature = "client")]
@@ -75,43 +70,22 @@ impl Elements {
 
     #[cfg(feature = "client")]
     pub(super) fn offset_and_encode(
-        &self,
+        mut self,
         scalars: &[Scalar],
         base: &FixedBase,
     ) -> (Self, Vec<Encoding>) {
-        let mut sums = Self::identities(self.len());
-        fill_chunks(&mut sums.0, |start, slots| {
-            let terms = self.0.iter().zip(scalars).skip(start);
-            for (slot, (element, scalar)) in slots.iter_mut().zip(terms) {
-                *slot = element.add(&base.multiply(scalar));
+        fill_chunks(&mut self.0, |start, sums| {
+            for (sum, scalar) in sums.iter_mut().zip(scalars.iter().skip(start)) {
+                *sum = sum.add(&base.multiply(scalar));
             }
         });
         let mut encodings = vec![[0; ENCODED_LENGTH]; self.len()];
         fill_chunks(&mut encodings, |start, slots| {
-            for (slot, sum) in slots.iter_mut().zip(sums.0.iter().skip(start)) {
+            for (slot, sum) in slots.iter_mut().zip(self.0.iter().skip(start)) {
                 *slot = sum.encode();
             }
         });
-        (sums, encodings)
-    }
-
-    #[cfg(feature = "client")]
-    pub(super) fn generator_products(scalars: &[Scalar]) -> (Self, Vec<Encoding>) {
-        let mut halves = Self::identities(scalars.len());
-        fill_chunks(&mut halves.0, |start, slots| {
-            for (slot, scalar) in slots.iter_mut().zip(scalars.iter().skip(start)) {
-                *slot = Element::generator_product(&scalar.half());
-            }
-        });
-        let mut encodings = vec![[0; ENCODED_LENGTH]; scalars.len()];
-        fill_chunks(&mut encodings, |start, slots| {
-            let chunk = halves.0.iter().skip(start).take(slots.len());
-            double_and_encode(chunk.copied(), slots);
-        });
-        for element in &mut halves.0 {
-            *element = element.add(element);
-        }
-        (halves, encodings)
+        (self, encodings)
     }
 
     pub(super) fn multiscalar_vartime(&self, weights: &[Scalar]) -> Element {
@@ -142,6 +116,7 @@ impl Drop for Elements {
     }
 }
 
+#[cfg(feature = "server")]
 /// Encodes the double of each half into its slot.
 fn double_and_encode(halves: impl Iterator<Item = Element>, slots: &mut [Encoding]) {
     let halves = Elements(halves.collect());

@@ -19,7 +19,9 @@ pub struct InputTooLong;
 ///
 /// The RFC refuses an input that hashes to the identity. Nobody can find one: it happens with probability
 /// 2^-252, and the blinded or evaluated identity would be refused where it is decoded.
-pub(crate) fn hash_to_group(inputs: &[&[u8]]) -> Result<Elements, InputTooLong> {
+///
+/// As many identities follow as `padding` asks for.
+pub(crate) fn hash_to_group(inputs: &[&[u8]], padding: usize) -> Result<Elements, InputTooLong> {
     if inputs.iter().any(|input| input.len() > MAX_INPUT) {
         return Err(InputTooLong);
     }
@@ -30,7 +32,7 @@ pub(crate) fn hash_to_group(inputs: &[&[u8]]) -> Result<Elements, InputTooLong> 
             *slot = expander.expand(&[input]);
         }
     });
-    Ok(Elements::from_uniform_bytes(&uniform))
+    Ok(Elements::from_uniform_bytes(&uniform, padding))
 }
 
 /// SHA-256 over private inputs: what a direct evaluation's permit is for.

@@ -89,7 +89,7 @@ impl Evaluator {
         use crate::oprf::{UnblindedElement, digest_inputs, hash_to_group};
 
         self.check(&permit, inputs.len(), &digest_inputs(inputs))?;
-        let elements = hash_to_group(inputs)?;
+        let elements = hash_to_group(inputs, 0)?;
         Ok(elements
             .multiply_and_encode(self.key.scalar())
             .into_iter()

@@ -180,6 +180,31 @@ fn the_additive_path_gives_the_outputs_of_the_rfc() {
     }
 }
 
+/// The vectors are of one or two elements; this is what a backend for long batches makes of them.
+#[test]
+fn the_vectors_hold_in_a_batch_of_any_length() {
+    let suite = voprf();
+    let key = scalar(&suite.sk_sm);
+    for vector in &suite.vectors {
+        let (inputs, blinds) = (list(&vector.input), list(&vector.blind));
+        let blinded = encodings(&vector.blinded_element);
+        let evaluated = encodings(&vector.evaluation_element);
+        for (index, (input, blind)) in inputs.iter().zip(&blinds).enumerate() {
+            let blind = Scalar::decode(blind.as_slice().try_into().unwrap()).unwrap();
+            let uniform = Expander::to_group().expand(&[input]);
+            for length in [1, 8, 9, 130] {
+                let hashed = Elements::from_uniform_bytes(&alloc::vec![uniform; length], 0);
+                let messages = hashed.multiply_and_encode(&blind);
+                assert_eq!(messages, alloc::vec![blinded[index]; length]);
+                let answers = Elements::decode(&messages)
+                    .unwrap()
+                    .multiply_and_encode(&key);
+                assert_eq!(answers, alloc::vec![evaluated[index]; length]);
+            }
+        }
+    }
+}
+
 #[test]
 fn additive_and_multiplicative_blinding_agree_on_any_input() {
     let mut rng = random_source(2);

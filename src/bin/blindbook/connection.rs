@@ -1,8 +1,8 @@
 //! A service as clients and registrars see it: where it is, what it is trusted for, what went back and forth.
 
 use std::{
-    cell::RefCell,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -60,9 +60,14 @@ pub(crate) struct Connection {
     transport: Transport,
     pub(crate) service: ServiceId,
     snapshot_key: SnapshotPublicKey,
-    steps: RefCell<Vec<Step>>,
-    quota: RefCell<Option<QuotaState>>,
-    an_element: RefCell<String>,
+    record: Mutex<Record>,
+}
+
+#[derive(Default)]
+struct Record {
+    steps: Vec<Step>,
+    quota: Option<QuotaState>,
+    an_element: String,
 }
 
 impl ConnectionArgs {
@@ -129,32 +134,31 @@ impl Connection {
             transport: Transport::new(endpoint)?,
             service,
             snapshot_key,
-            steps: RefCell::default(),
-            quota: RefCell::default(),
-            an_element: RefCell::default(),
+            record: Mutex::default(),
         })
     }
 
     /// The account's quota by the last answer that told it.
     pub(crate) fn quota(&self) -> Option<QuotaState> {
-        *self.quota.borrow()
+        self.record().quota
     }
 
     /// How the first element of the last evaluation request begins, as it went over the wire.
     pub(crate) fn an_element(&self) -> String {
-        self.an_element.borrow().clone()
+        self.record().an_element.clone()
     }
 
     /// What was sent and received so far; steps of the same name are one.
     pub(crate) fn into_steps(self) -> Vec<Step> {
-        self.steps.into_inner()
+        let record = self.record.into_inner();
+        record.unwrap_or_else(PoisonError::into_inner).steps
     }
 
     /// Records a step that sends nothing.
     pub(crate) fn local<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let result = work();
-        self.record(name, 0, 0, begun.elapsed());
+        self.took(name, 0, 0, begun.elapsed());
         result
     }
 
@@ -183,7 +187,7 @@ impl Connection {
     /// Sends an evaluation request; the same bytes again if nobody answers, which is charged once.
     pub(crate) fn evaluate(&self, message: &[u8]) -> Result<Vec<u8>, Failure> {
         // Behind version, kind, epoch and count.
-        *self.an_element.borrow_mut() = hex::encode(message.get(12..20).unwrap_or_default());
+        self.record().an_element = hex::encode(message.get(12..20).unwrap_or_default());
         self.exchange("evaluation", message, |message| {
             self.transport.evaluate(message)
         })
@@ -209,7 +213,7 @@ impl Connection {
             |answer| answer.body.len(),
         )?;
         if answer.quota.is_some() {
-            *self.quota.borrow_mut() = answer.quota;
+            self.record().quota = answer.quota;
         }
         Ok(answer.body)
     }
@@ -224,17 +228,21 @@ impl Connection {
         let begun = Instant::now();
         let result = retried(send);
         let bytes = result.as_ref().map_or(0, received);
-        self.record(name, sent, bytes, begun.elapsed());
+        self.took(name, sent, bytes, begun.elapsed());
         if let Err(TransportError::Refused(Problem { quota, .. })) = &result
             && quota.is_some()
         {
-            *self.quota.borrow_mut() = *quota;
+            self.record().quota = *quota;
         }
         Ok(result?)
     }
 
-    fn record(&self, name: &'static str, sent: usize, received: usize, took: Duration) {
-        let mut steps = self.steps.borrow_mut();
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn took(&self, name: &'static str, sent: usize, received: usize, took: Duration) {
+        let steps = &mut self.record().steps;
         if !steps.iter().any(|step| step.name == name) {
             steps.push(Step {
                 name,

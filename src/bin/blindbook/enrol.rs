@@ -1,7 +1,8 @@
 //! `enrol`: a registrar's import of members from a file of any size.
 //!
 //! ```text
-//! file --> reader thread: parse, normalise --> batches --> evaluate, derive N --> PUT /v1/members --> progress file
+//! file --> parse, normalise --> evaluate, derive N --> PUT /v1/members --> progress file
+//!             one thread            another              this one
 //! ```
 //!
 //! A batch is done when the service has said so and its rejected lines are listed; only then the progress file moves on.
@@ -24,6 +25,7 @@ use std::{
 use blindbook::client::contacts::{EnrolmentReader, Region};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 pub(crate) use self::batch::Consents;
 use self::{
@@ -40,8 +42,8 @@ use crate::{
 
 /// Lines of a batch.
 const BATCH: usize = 8_192;
-/// Batches that are read ahead.
-const AHEAD: usize = 2;
+/// Batches that wait between two steps.
+const AHEAD: usize = 1;
 /// Rejected lines that are listed in the report; all of them are in the file beside it.
 const LISTED: usize = 20;
 
@@ -141,7 +143,8 @@ pub(crate) fn import(
         scope.spawn(move || {
             let mut reader = reader;
             loop {
-                let batch = Batch::read(&mut reader, BATCH, label_length, consents);
+                let batch = Batch::read(&mut reader, BATCH, label_length, consents)
+                    .map_err(|error| Failure::file(path, &error));
                 let last = !matches!(&batch, Ok(Some(_)));
                 // Nobody listens any more if a batch before this one failed.
                 if sender.send(batch).is_err() || last {
@@ -149,11 +152,29 @@ pub(crate) fn import(
                 }
             }
         });
-        while let Ok(batch) = batches.recv() {
-            let Some(mut batch) = batch.map_err(|error| Failure::file(path, &error))? else {
+        let (sender, evaluated) = sync_channel(AHEAD);
+        let registrar = &registrar;
+        scope.spawn(move || {
+            while let Ok(batch) = batches.recv() {
+                let evaluated = batch.and_then(|batch| {
+                    let Some(mut batch) = batch else {
+                        return Ok(None);
+                    };
+                    let members = std::mem::take(&mut batch.members);
+                    let message = registrar.evaluate(&batch.identifiers, members)?;
+                    Ok(Some((batch, message.map(Zeroizing::new))))
+                });
+                let last = !matches!(&evaluated, Ok(Some(_)));
+                if sender.send(evaluated).is_err() || last {
+                    return;
+                }
+            }
+        });
+        while let Ok(evaluated) = evaluated.recv() {
+            let Some((mut batch, message)) = evaluated? else {
                 break;
             };
-            let outcome = registrar.enrol(&batch.identifiers, batch.members)?;
+            let outcome = registrar.enrol(message.as_ref().map(|message| message.as_slice()))?;
             for refused in outcome.refused {
                 if let Some(line) = batch.lines.get(usize::from(refused.index)) {
                     batch.rejected.push(Rejection::new(*line, &refused.error));

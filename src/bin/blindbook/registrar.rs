@@ -72,18 +72,15 @@ impl<'a> Registrar<'a> {
         self.label_length
     }
 
-    /// Evaluates identifiers and enrols the members that they belong to, both of the same length.
-    pub(crate) fn enrol(
+    /// Evaluates identifiers, and makes the message that enrols whom they belong to: members of the same length.
+    /// `None` if there is nobody.
+    pub(crate) fn evaluate(
         &self,
         identifiers: &[Identifier],
         members: Vec<(Label, Setting)>,
-    ) -> Result<MembersResponse, Failure> {
+    ) -> Result<Option<Vec<u8>>, Failure> {
         if identifiers.is_empty() {
-            return Ok(MembersResponse {
-                changed: 0,
-                unchanged: 0,
-                refused: Vec::new(),
-            });
+            return Ok(None);
         }
         let inputs: Vec<&[u8]> = identifiers.iter().map(Identifier::as_input).collect();
         let expect = self
@@ -110,7 +107,21 @@ impl<'a> Registrar<'a> {
             .collect();
         let request = EnrolRequest::new(self.chain.epoch(), self.label_length, enrolments)
             .map_err(Failure::defect)?;
-        let answer = self.connection.enrol(&request.encode())?;
-        MembersResponse::decode(&answer).map_err(Failure::defect)
+        Ok(Some(request.encode()))
+    }
+
+    /// Sends what [`Self::evaluate`] made; it can be sent again.
+    pub(crate) fn enrol(&self, message: Option<&[u8]>) -> Result<MembersResponse, Failure> {
+        match message {
+            None => Ok(MembersResponse {
+                changed: 0,
+                unchanged: 0,
+                refused: Vec::new(),
+            }),
+            Some(message) => {
+                let answer = self.connection.enrol(message)?;
+                MembersResponse::decode(&answer).map_err(Failure::defect)
+            }
+        }
     }
 }

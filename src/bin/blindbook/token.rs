@@ -21,8 +21,8 @@ pub(crate) struct Args {
     /// What it may do
     #[arg(long, value_enum, default_value_t = Scope::Discover)]
     scope: Scope,
-    /// Minutes until it expires
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=43_200))]
+    /// Minutes until it expires: at most a day, or the service refuses it
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_440))]
     minutes: u64,
     /// Days since the account was made: older ones have more quota
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=36_500))]

@@ -312,7 +312,17 @@ pub(super) fn record_end(bytes: &[u8], delimiter: u8) -> Result<usize, RejectRea
 }
 
 /// Splits one record, as [`record_end`] delimits it, into its fields.
+///
+/// Most records have no quotation mark. To build the parser for one takes longer than a phone number takes to
+/// normalise: it was an eighth of an import.
 pub(super) fn split(record: &str, delimiter: u8) -> StringRecord {
+    if record.is_empty() || record.contains(['"', '\r', '\n']) {
+        return split_quoted(record, delimiter);
+    }
+    record.split(char::from(delimiter)).collect()
+}
+
+fn split_quoted(record: &str, delimiter: u8) -> StringRecord {
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -332,6 +342,27 @@ mod tests {
     use std::format;
 
     use super::*;
+
+    #[test]
+    fn the_short_way_splits_as_the_long_one() {
+        for record in [
+            "",
+            "a",
+            ",",
+            "a,b",
+            "a,,b,",
+            " a ; b ",
+            "é,美,🍕",
+            "\ta\tb",
+            "a\rb,c",
+            "\"a,b\",c",
+        ] {
+            for delimiter in [b',', b';', b'\t'] {
+                let long = split_quoted(record, delimiter);
+                assert_eq!(split(record, delimiter), long, "{record:?}");
+            }
+        }
+    }
 
     fn records(text: &str) -> Vec<(u64, Result<String, RejectReason>)> {
         Records::new(text.as_bytes(), b',')
