@@ -23,7 +23,7 @@ use crate::{
     connection::ConnectionArgs,
     failure::Failure,
     files::{read, read_if_there, replace_private, with_suffix},
-    text::{count, duration, table},
+    text::{count, table},
 };
 
 /// Longest sync state, in bytes: five times what an account's quota holds when it is full.
@@ -214,11 +214,4 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
-}
-
-/// How long until more can be looked up.
-fn come_back(seconds: Option<u64>) -> String {
-    seconds.map_or_else(String::new, |seconds| {
-        format!("; come back in {}", duration(seconds))
-    })
 }

@@ -9,7 +9,6 @@ use blindbook::{
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
 
-use super::come_back;
 use crate::{config::clock, connection::Connection, failure::Failure, text::count};
 
 /// What a sync did.
@@ -165,12 +164,11 @@ impl fmt::Display for Lookup {
             self.sequence,
             count(self.members)
         )?;
-        if self.pending > 0 {
+        if let Some(refused) = &self.refused {
             write!(
                 f,
-                "\nNOT LOOKED UP, because the service refused: {}{}",
-                count(self.pending as u64),
-                come_back(self.retry_after)
+                "\nNOT LOOKED UP: {}; {refused}",
+                count(self.pending as u64)
             )?;
         }
         Ok(())
