@@ -527,8 +527,18 @@ fn an_import_that_died_leaves_nothing_that_misleads_the_next_one() {
         "{listed}"
     );
 
-    // Began again, and died before its first batch was done: here, for lack of a credential.
+    // Stopped on the way: what is done is said, and done no more.
     private(&registrar, "not.a.token");
+    members(
+        &service,
+        "07700 900001,a\nhello,b\nhello,c\n07700 900004,d\n",
+    );
+    let (code, stopped) = run(&mut service.as_client("enrol", &file, &registrar));
+    assert_eq!(code, REFUSED);
+    let message = stopped["message"].as_str().unwrap();
+    assert!(message.contains("3 lines are done"), "{message}");
+
+    // Began again, and died before its first batch was done: here, for lack of a credential.
     let mut again = service.as_client("enrol", &file, &registrar);
     assert_eq!(run(again.arg("--restart")).0, REFUSED);
     let text = fs::read_to_string(&progress).unwrap();
@@ -539,6 +549,7 @@ fn an_import_that_died_leaves_nothing_that_misleads_the_next_one() {
         (&whole["resumed_after_line"], &whole["unchanged"]),
         (&0.into(), &1.into())
     );
+    assert_eq!(whole["changed"], 1);
     service.terminate();
 }
 

@@ -81,7 +81,7 @@ pub(crate) struct Report {
     /// The first of them.
     rejected_lines: Vec<Rejection>,
     /// Where all of them are, if there are any.
-    rejected_file: Option<PathBuf>,
+    rejected_file: Option<String>,
     pub(crate) seconds: f64,
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn import(
 
     let bar = bar(size, position.offset);
     let label_length = registrar.label_length();
-    thread::scope(|scope| {
+    let outcome = thread::scope(|scope| {
         let (sender, batches) = sync_channel(AHEAD);
         scope.spawn(move || {
             let mut reader = reader;
@@ -195,9 +195,16 @@ pub(crate) fn import(
             bar.set_position(batch.next.offset);
         }
         Ok::<(), Failure>(())
-    })?;
+    });
     bar.finish_and_clear();
-    report.rejected_file = (report.rejected > 0).then_some(rejected_path);
+    outcome.map_err(|failure| match progress.position().line - 1 {
+        0 => failure,
+        lines => failure.hint(&format!(
+            "{} lines are done, and not done again",
+            count(lines)
+        )),
+    })?;
+    report.rejected_file = (report.rejected > 0).then(|| rejected_path.display().to_string());
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -279,7 +286,7 @@ impl fmt::Display for Report {
             writeln!(f, "... and {} more", count(more))?;
         }
         if let Some(path) = &self.rejected_file {
-            writeln!(f, "all rejected lines: {}", path.display())?;
+            writeln!(f, "all rejected lines: {path}")?;
         }
         let members = self.changed + self.unchanged;
         if self.resumed_after_line > 0 && members + self.rejected == 0 {

@@ -52,6 +52,18 @@ impl Failure {
         }
     }
 
+    /// Adds where that leaves the caller.
+    pub(crate) fn hint(mut self, hint: &str) -> Self {
+        let (Self::BadInput(message)
+        | Self::Refused { message, .. }
+        | Self::Unreachable(message)
+        | Self::Machine(message)
+        | Self::Defect(message)) = &mut self;
+        message.push_str("; ");
+        message.push_str(hint);
+        self
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::BadInput(_) => "bad-input",

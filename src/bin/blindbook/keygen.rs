@@ -36,7 +36,7 @@ pub(crate) struct Args {
 /// What was made.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    folder: PathBuf,
+    folder: String,
     service: String,
     epoch: u64,
     /// What clients and registrars verify manifests with.
@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
     }
     files::create_private(&path("blindbook.toml"), config.as_bytes())?;
     Ok(Report {
-        folder: args.folder.clone(),
+        folder: args.folder.display().to_string(),
         service: args.service.clone(),
         epoch: args.epoch,
         snapshot_key,
@@ -129,7 +129,7 @@ fn random() -> Result<Zeroizing<[u8; 32]>, Failure> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let folder = self.folder.display();
+        let folder = &self.folder;
         writeln!(
             f,
             "{folder}/evaluation.key     sealed; epoch {}",
