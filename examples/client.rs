@@ -14,7 +14,7 @@ use blindbook::{
     client::{Identifier, OprfClient, SyncState},
     label::Label,
     oprf::{ServiceId, UnblindedElement},
-    snapshot::{Manifest, Segment, SignedManifest, SnapshotPublicKey},
+    snapshot::{ChainState, Manifest, Segment, SignedManifest, SnapshotPublicKey},
     wire::{
         Consent, EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MEDIA_TYPE,
         MembersResponse, Message, Setting,
@@ -56,12 +56,12 @@ fn main() -> Result<()> {
 
 /// A registrar's side: evaluates a number that it has verified, and enrols the element.
 fn enrol(server: &Server<'_>, manifest: &Manifest, number: &str, handle: &str) -> Result<()> {
-    let claims = manifest.claims();
+    let chain = ChainState::start(manifest, now())?; // refuses one that has expired
     let identifier = Identifier::phone_e164(number)?;
-    let client = OprfClient::new(claims.public_key.clone());
+    let client = OprfClient::new(chain.public_key().clone());
     let expect = client.blind(&[identifier.as_input()], 0, &mut UnwrapErr(SysRng))?;
     let request = EvaluateRequest {
-        epoch: claims.epoch,
+        epoch: chain.epoch(),
         blinded: expect.request().clone(),
     };
     let answer = server.send("POST", "/v1/evaluate", &request.encode())?;
@@ -78,7 +78,7 @@ fn enrol(server: &Server<'_>, manifest: &Manifest, number: &str, handle: &str) -
         })
     });
     let enrolments = enrolments.collect::<Result<Vec<_>>>()?;
-    let request = EnrolRequest::new(claims.epoch, claims.label_length, enrolments)?;
+    let request = EnrolRequest::new(chain.epoch(), manifest.claims().label_length, enrolments)?;
     let answer = server.send("PUT", "/v1/members", &request.encode())?;
     println!("enrolled: {}", MembersResponse::decode(&answer)?.changed);
     Ok(())

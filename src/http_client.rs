@@ -107,7 +107,12 @@ impl Transport {
             ))
             .root_certs(roots)
             .build();
-        let agent = Agent::config_builder()
+        let mut config = Agent::config_builder();
+        if plain {
+            // On this machine: a proxy from the environment would only see the credential.
+            config = config.proxy(None);
+        }
+        let agent = config
             .tls_config(tls)
             .https_only(!plain)
             .http_status_as_error(false)

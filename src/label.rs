@@ -191,7 +191,8 @@ impl fmt::Debug for Label {
 }
 
 fn cipher(key: &ContactKey) -> Aes256GcmSiv {
-    Aes256GcmSiv::new(&Key::<Aes256GcmSiv>::from(*key.label_key().expose()))
+    let key: &Key<Aes256GcmSiv> = key.label_key().expose().into();
+    Aes256GcmSiv::new(key)
 }
 
 /// `epoch_be[8] || tag_be[8]`.

@@ -3,8 +3,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -326,6 +326,13 @@ fn a_refusal_is_told_apart_from_a_network_and_from_bad_input() {
     let (code, _) = run(&mut service.as_client("enrol", &file, &registrar));
     assert_eq!(code, REFUSED);
 
+    // What can't be a credential isn't sent, and blamed on nothing else.
+    private(&registrar, "two words");
+    let (code, refused) = run(&mut service.as_client("enrol", &file, &registrar));
+    assert_eq!(code, BAD_INPUT);
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.ends_with("not a credential"), "{message}");
+
     // Another snapshot key: a forged manifest, as far as this client can tell.
     let mut forged = service.as_client("discover", &book, &phone);
     forged.env("BLINDBOOK_SNAPSHOT_KEY", "");
@@ -393,9 +400,27 @@ fn what_cannot_be_used_is_refused_and_nothing_is_changed() {
         "{unknown}"
     );
 
+    // An unused key file isn't left behind by a refusal, and one that is there is used.
+    let (code, _) = run(
+        blindbook(&["keygen", "--service", "chat.example", "--new-key-file"])
+            .arg("--key-file")
+            .arg(service.path("unlock-2"))
+            .arg(service.path("service")),
+    );
+    assert_eq!(code, BAD_INPUT);
+    assert!(!service.path("unlock-2").exists());
+    succeed(
+        blindbook(&["keygen", "--service", "chat.example", "--new-key-file"])
+            .arg("--key-file")
+            .arg(service.path("unlock"))
+            .arg(service.path("service-2")),
+    );
+
     let garbage = service.path("garbage");
     fs::write(&garbage, "garbage").unwrap();
     assert_eq!(run(blindbook(&["inspect"]).arg(&garbage)).0, BAD_INPUT);
+    // Endless, and not read to its end.
+    assert_eq!(run(&mut blindbook(&["inspect", "/dev/zero"])).0, BAD_INPUT);
     assert_eq!(
         run(blindbook(&["inspect", "/nonexistent"]).arg(&garbage)).0,
         BAD_INPUT
@@ -447,4 +472,231 @@ fn a_passphrase_comes_by_standard_input_and_never_as_an_argument() {
             .mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }
+}
+
+/// The progress file said how far an import had got, but not on which service: the epoch alone was compared, and that is
+/// 1 everywhere. Whoever moved to new keys, or tried things out first, enrolled nobody and was told that all was done.
+#[test]
+fn an_import_goes_on_only_on_the_service_that_it_began_on() {
+    let mut first = Service::new();
+    first.start();
+    let file = members(&first, "07700 900001,a\n07700 900002,b\n");
+    let token = first.token("registrar", "enrol");
+    let enrolled = succeed(&mut first.as_client("enrol", &file, &token));
+    assert_eq!(enrolled["changed"], 2);
+
+    let mut second = Service::new();
+    second.start();
+    let token = second.token("registrar", "enrol");
+    let (code, refused) = run(&mut second.as_client("enrol", &file, &token));
+    assert_eq!(code, BAD_INPUT, "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("--restart"), "{message}");
+    let enrolled = succeed(second.as_client("enrol", &file, &token).arg("--restart"));
+    assert_eq!(enrolled["changed"], 2);
+    second.terminate();
+    first.terminate();
+}
+
+/// Two ways in which a dead run misled the next one: what `--restart` was to forget was there until its first batch was
+/// done, and the rejected lines of a batch that was sent again were listed twice.
+#[test]
+fn an_import_that_died_leaves_nothing_that_misleads_the_next_one() {
+    let mut service = Service::new();
+    service.start();
+    let file = members(&service, "07700 900001,a\nhello,b\n");
+    let registrar = service.token("registrar", "enrol");
+    let progress = service.path("members.csv.progress");
+    let rejected = service.path("members.csv.rejected");
+    succeed(&mut service.as_client("enrol", &file, &registrar));
+    let listed = fs::read_to_string(&rejected).unwrap();
+    assert_eq!(listed.lines().count(), 1);
+
+    // Died after it had listed the rejected lines of a batch, and before it said so; the last one in part.
+    fs::write(
+        &rejected,
+        format!("{listed}line 3: not a phone number\nline 4: not"),
+    )
+    .unwrap();
+    members(&service, "07700 900001,a\nhello,b\nhello,c\n");
+    succeed(&mut service.as_client("enrol", &file, &registrar));
+    let listed = fs::read_to_string(&rejected).unwrap();
+    let lines: Vec<&str> = listed.lines().collect();
+    assert!(
+        matches!(lines[..], [two, three] if two.starts_with("line 2:") && three.starts_with("line 3:")),
+        "{listed}"
+    );
+
+    // Stopped on the way: what is done is said, and done no more.
+    private(&registrar, "not.a.token");
+    members(
+        &service,
+        "07700 900001,a\nhello,b\nhello,c\n07700 900004,d\n",
+    );
+    let (code, stopped) = run(&mut service.as_client("enrol", &file, &registrar));
+    assert_eq!(code, REFUSED);
+    let message = stopped["message"].as_str().unwrap();
+    assert!(message.contains("3 lines are done"), "{message}");
+
+    // Began again, and died before its first batch was done: here, for lack of a credential.
+    let mut again = service.as_client("enrol", &file, &registrar);
+    assert_eq!(run(again.arg("--restart")).0, REFUSED);
+    let text = fs::read_to_string(&progress).unwrap();
+    assert!(text.contains("offset 0\nline 1\n"), "{text}");
+    let registrar = service.token("registrar", "enrol");
+    let whole = succeed(&mut service.as_client("enrol", &file, &registrar));
+    assert_eq!(
+        (&whole["resumed_after_line"], &whole["unchanged"]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(whole["changed"], 1);
+    service.terminate();
+}
+
+/// `inspect` printed that the signature wasn't by the key that was given, and ended with 0: a script that asks whether a
+/// manifest is genuine was told yes.
+#[test]
+fn a_forged_manifest_is_shown_and_refused() {
+    let mut service = Service::new();
+    service.start();
+    let manifest = service.path("manifest");
+    fs::write(&manifest, get(&service.url, "/v1/manifest")).unwrap();
+    let inspect = |key: &Path| {
+        run(blindbook(&["inspect", "--snapshot-key"])
+            .arg(key)
+            .arg(&manifest))
+    };
+    let genuine = service.path("service/snapshot.pub");
+    let (code, shown) = inspect(&genuine);
+    assert_eq!((code, &shown["signature_valid"]), (0, &true.into()));
+
+    let other = Service::new();
+    let (code, shown) = inspect(&other.path("service/snapshot.pub"));
+    assert_eq!(
+        (code, &shown["signature_valid"]),
+        (BAD_INPUT, &false.into())
+    );
+    // A byte of the sequence is another one.
+    let mut bytes = fs::read(&manifest).unwrap();
+    bytes[14 + "chat.example".len() + 47] ^= 2;
+    fs::write(&manifest, &bytes).unwrap();
+    assert_eq!(inspect(&genuine).0, BAD_INPUT);
+    fs::write(&manifest, &bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(inspect(&genuine).1["error"], "bad-input");
+    service.terminate();
+}
+
+fn get(url: &str, path: &str) -> Vec<u8> {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    answer.split_off(end.unwrap() + 4)
+}
+
+/// `serve --check --json` printed sentences, a configuration's mistakes apart; a reader that had seen enough (`| head`)
+/// made commands end as by a defect; and a path that isn't Unicode panicked instead of being refused.
+#[test]
+fn whoever_reads_the_output_gets_one_document_and_may_go_away() {
+    use std::os::unix::ffi::OsStrExt;
+    let service = Service::new();
+    let checked = succeed(service.with_config("serve").arg("--check"));
+    assert!(checked["policy"].as_array().unwrap().len() > 3, "{checked}");
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut check = service.with_config("serve");
+    let output = check.arg("--check").stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+
+    let (code, refused) =
+        run(blindbook(&["inspect", "--unknown"]).arg(std::ffi::OsStr::from_bytes(b"\xff")));
+    assert_eq!((code, &refused["error"]), (BAD_INPUT, &"bad-input".into()));
+}
+
+/// With a proxy in the environment, as on many machines at work, the operator's listener on this machine was sought
+/// there; and plain HTTP to a service on this machine showed it the credential.
+#[test]
+fn a_proxy_in_the_environment_is_not_asked_for_this_machine() {
+    let mut service = Service::new();
+    service.start();
+    let token = service.token("somebody", "discover");
+    let book = service.path("numbers.csv");
+    fs::write(&book, "07700 900001\n").unwrap();
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    for command in [
+        &mut service.with_config("publish"),
+        &mut service.as_client("discover", &book, &token),
+    ] {
+        succeed(command.env("HTTP_PROXY", &nobody).env("ALL_PROXY", &nobody));
+    }
+    service.terminate();
+}
+
+/// After each request that fitted into what was left of the quota the largest one was tried again, and refused again; and
+/// each refusal costs one of ten requests, so that quota could be left over and people not looked up.
+#[test]
+fn what_is_left_of_a_quota_is_used_without_asking_for_more_than_it() {
+    let mut service = Service::new();
+    service.start();
+    let phone = service.token("somebody", "discover");
+    let book = service.path("numbers.csv");
+    let write = |count: usize| {
+        let numbers: String = (0..count)
+            .map(|number| format!("07700 900{number:03}\n"))
+            .collect();
+        fs::write(&book, numbers).unwrap();
+    };
+    write(200);
+    succeed(&mut service.as_client("discover", &book, &phone));
+    // 768 are left, for 700 more contacts: 256 three times.
+    write(900);
+    let all = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        (&all["evaluated"], &all["pending"]),
+        (&700.into(), &0.into())
+    );
+    assert_eq!(all["refused"], Value::Null);
+    let text = fs::read_to_string(service.config()).unwrap();
+    let operator = text
+        .lines()
+        .find(|line| line.starts_with("operator"))
+        .unwrap();
+    let operator = operator.split('"').nth(1).unwrap();
+    let metrics = String::from_utf8(get(operator, "/metrics")).unwrap();
+    let refusals = metrics.lines().find(|line| {
+        line.starts_with("blindbook_problems_total") && line.contains("quota-exhausted")
+    });
+    assert!(
+        refusals.is_some_and(|line| line.ends_with(" 1")),
+        "{metrics}"
+    );
+    service.terminate();
+}
+
+/// A list of bare numbers has no names, and so nothing told which of them was found.
+#[test]
+fn a_number_without_a_name_is_found_by_its_line() {
+    let mut service = Service::new();
+    service.start();
+    let registrar = service.token("registrar", "enrol");
+    let file = members(&service, "07700 900002,u2,everyone,2026-11-01T12:00:00Z\n");
+    let consent = ["--consent-text", "2026-11", "--consent-surface", "sign-up"];
+    succeed(service.as_client("enrol", &file, &registrar).args(consent));
+    succeed(&mut service.with_config("publish"));
+    let phone = service.token("somebody", "discover");
+    let book = service.path("numbers.csv");
+    fs::write(&book, "07700 900001\n07700 900002\n").unwrap();
+    let found = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        found["found"],
+        serde_json::json!([{ "names": ["entry 2 (line 2)"], "label": "u2" }])
+    );
+    service.terminate();
 }

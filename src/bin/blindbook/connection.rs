@@ -72,6 +72,12 @@ struct Record {
 
 impl ConnectionArgs {
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        if self.url.starts_with("http://") && !self.plain_http {
+            return Err(Failure::bad_input(
+                "http:// would show the credential to whoever listens: use https://, or --plain-http for a service on \
+                 this machine",
+            ));
+        }
         let mut endpoint = Endpoint::new(&self.url);
         endpoint.allow_plaintext = self.plain_http;
         endpoint.credential = token(self.token_file.as_deref())?;
@@ -84,16 +90,26 @@ impl ConnectionArgs {
 }
 
 fn token(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, Failure> {
-    let Some(path) = file else {
-        return Ok(std::env::var("BLINDBOOK_TOKEN").ok().map(Zeroizing::new));
+    let (text, from) = match file {
+        Some(path) => {
+            let content = files::read_private(path)?;
+            let text = String::from_utf8_lossy(&content).into_owned();
+            (Zeroizing::new(text), path.display().to_string())
+        }
+        None => match std::env::var("BLINDBOOK_TOKEN") {
+            Ok(text) => (Zeroizing::new(text), "BLINDBOOK_TOKEN".to_owned()),
+            Err(_) => return Ok(None),
+        },
     };
-    let content = files::read_private(path)?;
-    let text = std::str::from_utf8(&content)
-        .map_err(|_| Failure::BadInput(format!("{}: not a credential", path.display())))?;
-    Ok(Some(Zeroizing::new(text.trim().to_owned())))
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Failure::BadInput(format!("{from}: not a credential")));
+    }
+    Ok(Some(Zeroizing::new(token.to_owned())))
 }
 
-fn snapshot_key(text: &str) -> Result<SnapshotPublicKey, Failure> {
+/// Hexadecimal digits, or a file that holds them.
+pub(crate) fn snapshot_key(text: &str) -> Result<SnapshotPublicKey, Failure> {
     let refuse = || {
         Failure::bad_input("the snapshot key: neither 64 hexadecimal digits nor a file with them")
     };
@@ -243,12 +259,17 @@ impl Connection {
     }
 }
 
-/// Tries again while nobody answers, and once more after a short wait that the service asks for.
+/// Tries again, with the same bytes, while nobody answers in time or the service asks for a short wait.
 fn retried<T>(send: impl Fn() -> Result<T, TransportError>) -> Result<T, TransportError> {
     let mut wait = Duration::from_millis(200);
     for _ in 1..ATTEMPTS {
         match send() {
             Err(TransportError::Unreachable(_)) => {}
+            // The body didn't arrive, a proxy didn't get through, or the answer took too long. It may have been paid.
+            Err(TransportError::Refused(Problem {
+                status: 408 | 502 | 504,
+                ..
+            })) => {}
             Err(TransportError::Refused(Problem {
                 status: 503,
                 retry_after: Some(seconds @ 0..=5),
@@ -260,4 +281,56 @@ fn retried<T>(send: impl Fn() -> Result<T, TransportError>) -> Result<T, Transpo
         wait *= 2;
     }
     send()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn refused(status: u16, retry_after: Option<u64>) -> TransportError {
+        TransportError::Refused(Problem {
+            type_uri: String::new(),
+            status,
+            title: String::new(),
+            detail: None,
+            retry_after,
+            quota: None,
+        })
+    }
+
+    /// The service says of an answer that took too long that the same bytes can be sent again: they may have been paid.
+    /// The client took that for a refusal and gave up; the next run paid for other bytes.
+    #[test]
+    fn what_may_have_been_paid_is_sent_again_and_a_refusal_is_not() {
+        let sent = |failure: &dyn Fn() -> TransportError| {
+            let count = Cell::new(0);
+            let answer = retried(|| {
+                count.set(count.get() + 1);
+                (count.get() > 1).then_some(()).ok_or_else(failure)
+            });
+            (count.get(), answer.is_ok())
+        };
+        assert_eq!(
+            sent(&|| TransportError::Unreachable(String::new())),
+            (2, true)
+        );
+        for (status, retry_after, times) in [
+            (504, None, 2),
+            (502, None, 2),
+            (408, None, 2),
+            (503, Some(0), 2),
+            (503, None, 1),
+            (503, Some(10), 1),
+            (429, Some(1), 1),
+            (401, None, 1),
+        ] {
+            assert_eq!(
+                sent(&|| refused(status, retry_after)),
+                (times, times > 1),
+                "{status}"
+            );
+        }
+    }
 }

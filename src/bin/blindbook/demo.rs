@@ -39,10 +39,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, json: bool) -> Result<Option<Failure>, Failure> {
-    let say = |text: &str| {
-        if !json {
-            println!("{text}");
-        }
+    let say = |text: &str| match json {
+        true => Ok(()),
+        false => crate::print(&text),
     };
     // Read first: a file that can't be used shouldn't cost a town.
     let contacts = match &args.contacts {
@@ -63,7 +62,7 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Option<Failure>, Failure> {
         "1. a service on http://{}, with fresh keys and a store in {}",
         service.public,
         folder.path().display()
-    ));
+    ))?;
 
     let file = folder.path().join("town.csv");
     let mut out =
@@ -75,19 +74,19 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Option<Failure>, Failure> {
     say(&format!(
         "2. a registrar enrols a town of {} members",
         count(args.members)
-    ));
+    ))?;
     let consents = Consents::new(Some(town::CONSENT_TEXT), Some(town::CONSENT_SURFACE))?;
     let registrar = service.connect("registrar", "enrol")?;
     let enrolled = enrol::import(&file, None, &consents, false, &registrar)?;
-    say(&format!("   {enrolled}"));
+    say(&format!("   {enrolled}"))?;
 
     let published = publish::request(service.operator)?;
-    say(&format!("3. {published}"));
+    say(&format!("3. {published}"))?;
 
     let before = Saw::read(&service.metrics()?);
     let phone = service.connect("somebody", "discover")?;
     let mut state = SyncState::new(&phone.service, &mut UnwrapErr(SysRng));
-    say(&format!("4. a phone looks up {name}\n"));
+    say(&format!("4. a phone looks up {name}\n"))?;
     let outcome = look_up(&phone, &mut state, &contacts, |_| Ok(()))?;
     let discovery = discover::Report::new(&contacts, outcome.lookup, phone.quota());
     let saw = Saw::read(&service.metrics()?).since(&before);

@@ -23,7 +23,7 @@ use crate::{
     connection::ConnectionArgs,
     failure::Failure,
     files::{read, read_if_there, replace_private, with_suffix},
-    text::{count, duration, table},
+    text::{count, table},
 };
 
 /// Longest sync state, in bytes: five times what an account's quota holds when it is full.
@@ -61,6 +61,7 @@ pub(crate) struct Report {
 /// A contact that can be found.
 #[derive(Debug, Serialize)]
 pub(crate) struct FoundContact {
+    /// As the address book has them.
     names: Vec<String>,
     label: String,
 }
@@ -134,10 +135,15 @@ impl Report {
             let contact = contacts.contacts().get(index);
             contact.map_or_else(String::new, |contact| contact.name().to_owned())
         };
+        // A list of bare numbers has no names: the line tells which one it is.
+        let name_or_line = |index: usize| match contacts.contacts().get(index) {
+            Some(contact) if contact.name().is_empty() => contact.location().to_string(),
+            _ => name(index),
+        };
         let found = lookup.matches.iter().map(|found| {
             let owners = contacts.owners(found.identifier).iter();
             FoundContact {
-                names: owners.map(|&owner| name(owner)).collect(),
+                names: owners.map(|&owner| name_or_line(owner)).collect(),
                 label: found.label.as_bytes().escape_ascii().to_string(),
             }
         });
@@ -208,11 +214,4 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
-}
-
-/// How long until more can be looked up.
-fn come_back(seconds: Option<u64>) -> String {
-    seconds.map_or_else(String::new, |seconds| {
-        format!("; come back in {}", duration(seconds))
-    })
 }

@@ -5,8 +5,9 @@
 //!             one thread            another              this one
 //! ```
 //!
-//! A batch is done when the service has said so; only then the progress file moves on. Whatever happens in
-//! between, the batch is sent again: the evaluation is repeated and paid again, the enrolment changes nothing.
+//! A batch is done when the service has said so and its rejected lines are listed; only then the progress file moves on.
+//! Whatever happens in between, the batch is sent again: the evaluation is repeated and paid again, the enrolment
+//! changes nothing, and what was listed of it is struck off the list before.
 
 mod batch;
 mod progress;
@@ -14,7 +15,7 @@ mod progress;
 use std::{
     fmt,
     fs::File,
-    io::{BufReader, Write},
+    io::{self, BufReader, Write},
     path::{Path, PathBuf},
     sync::mpsc::sync_channel,
     thread,
@@ -80,7 +81,7 @@ pub(crate) struct Report {
     /// The first of them.
     rejected_lines: Vec<Rejection>,
     /// Where all of them are, if there are any.
-    rejected_file: Option<PathBuf>,
+    rejected_file: Option<String>,
     pub(crate) seconds: f64,
 }
 
@@ -122,7 +123,9 @@ pub(crate) fn import(
     let reader = EnrolmentReader::resume(BufReader::new(file), region, position)
         .map_err(|error| Failure::BadInput(format!("{}: {error}", path.display())))?;
     let rejected_path = with_suffix(path, ".rejected");
-    let mut rejections = Rejections::open(&rejected_path, position.offset > 0)?;
+    let mut rejections = Rejections::resume(&rejected_path, progress.rejected())?;
+    // Before anything is paid for: it tells whether the disk takes it, and what an earlier run left is gone.
+    progress.save()?;
     let mut report = Report {
         resumed_after_line: position.line - 1,
         changed: 0,
@@ -135,7 +138,7 @@ pub(crate) fn import(
 
     let bar = bar(size, position.offset);
     let label_length = registrar.label_length();
-    thread::scope(|scope| {
+    let outcome = thread::scope(|scope| {
         let (sender, batches) = sync_channel(AHEAD);
         scope.spawn(move || {
             let mut reader = reader;
@@ -181,7 +184,7 @@ pub(crate) fn import(
                 .rejected
                 .sort_unstable_by_key(|rejection| rejection.line);
             rejections.write(&batch.rejected)?;
-            progress.advance(batch.next)?;
+            progress.advance(batch.next, rejections.length)?;
             report.changed += u64::from(outcome.changed);
             report.unchanged += u64::from(outcome.unchanged);
             report.rejected += batch.rejected.len() as u64;
@@ -192,9 +195,16 @@ pub(crate) fn import(
             bar.set_position(batch.next.offset);
         }
         Ok::<(), Failure>(())
-    })?;
+    });
     bar.finish_and_clear();
-    report.rejected_file = (report.rejected > 0).then_some(rejected_path);
+    outcome.map_err(|failure| match progress.position().line - 1 {
+        0 => failure,
+        lines => failure.hint(&format!(
+            "{} lines are done, and not done again",
+            count(lines)
+        )),
+    })?;
+    report.rejected_file = (report.rejected > 0).then(|| rejected_path.display().to_string());
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -212,17 +222,26 @@ fn bar(size: u64, done: u64) -> ProgressBar {
 /// The file that all rejected lines are listed in, by number and reason.
 struct Rejections {
     path: PathBuf,
+    /// In bytes.
+    length: u64,
     file: Option<File>,
 }
 
 impl Rejections {
-    /// A new import begins a new list; a resumed one goes on with it.
-    fn open(path: &Path, resumed: bool) -> Result<Self, Failure> {
-        if !resumed && path.exists() {
-            std::fs::remove_file(path).map_err(|error| Failure::file(path, &error))?;
-        }
+    /// Goes on behind the first `length` bytes; what follows them is of a batch that is sent again.
+    fn resume(path: &Path, length: u64) -> Result<Self, Failure> {
+        let cut = || match File::options().write(true).open(path) {
+            Ok(_) if length == 0 => std::fs::remove_file(path).map(|()| 0),
+            Ok(file) => {
+                let length = file.metadata()?.len().min(length);
+                file.set_len(length).map(|()| length)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        };
         Ok(Self {
             path: path.to_owned(),
+            length: cut().map_err(|error| Failure::file(path, &error))?,
             file: None,
         })
     }
@@ -248,7 +267,9 @@ impl Rejections {
         };
         file.write_all(text.as_bytes())
             .and_then(|()| file.sync_data())
-            .map_err(|error| Failure::file(&self.path, &error))
+            .map_err(|error| Failure::file(&self.path, &error))?;
+        self.length += text.len() as u64;
+        Ok(())
     }
 }
 
@@ -265,9 +286,12 @@ impl fmt::Display for Report {
             writeln!(f, "... and {} more", count(more))?;
         }
         if let Some(path) = &self.rejected_file {
-            writeln!(f, "all rejected lines: {}", path.display())?;
+            writeln!(f, "all rejected lines: {path}")?;
         }
         let members = self.changed + self.unchanged;
+        if self.resumed_after_line > 0 && members + self.rejected == 0 {
+            return f.write_str("nothing was left to do; --restart begins at the first line again");
+        }
         write!(
             f,
             "{} members enrolled in {} ({} a second); {} were like that already, {} lines rejected",

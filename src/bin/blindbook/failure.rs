@@ -4,6 +4,8 @@ use std::{fmt, io, path::Path, process::ExitCode};
 
 use blindbook::http_client::{Problem, TransportError};
 
+use crate::text::{duration, printable};
+
 /// What went wrong, and whose move it is.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -50,6 +52,18 @@ impl Failure {
         }
     }
 
+    /// Adds where that leaves the caller.
+    pub(crate) fn hint(mut self, hint: &str) -> Self {
+        let (Self::BadInput(message)
+        | Self::Refused { message, .. }
+        | Self::Unreachable(message)
+        | Self::Machine(message)
+        | Self::Defect(message)) = &mut self;
+        message.push_str("; ");
+        message.push_str(hint);
+        self
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::BadInput(_) => "bad-input",
@@ -93,12 +107,20 @@ impl fmt::Display for Failure {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        let retry_after = problem.retry_after;
+        let mut why = printable(&problem.title).into_owned();
+        if let Some(detail) = &problem.detail {
+            why = format!("{why}: {}", printable(detail));
+        }
+        if let Some(seconds) = problem.retry_after {
+            why = format!("{why}; come back in {}", duration(seconds));
+        }
         match problem.status {
-            500 => Self::Defect(format!("the service says: {problem}")),
+            500 => Self::Defect(format!("the service says: {why}")),
+            // A proxy that can't reach the service, or a service that can't answer in time.
+            502 | 504 => Self::Unreachable(format!("the service can't be reached: {why}")),
             _ => Self::Refused {
-                message: format!("the service refused: {problem}"),
-                retry_after,
+                message: format!("the service refused: {why}"),
+                retry_after: problem.retry_after,
             },
         }
     }
@@ -108,7 +130,9 @@ impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Configuration(_) => Self::bad_input(error),
-            TransportError::Unreachable(_) => Self::Unreachable(error.to_string()),
+            TransportError::Unreachable(_) => {
+                Self::Unreachable(printable(&error.to_string()).into_owned())
+            }
             TransportError::Refused(problem) => problem.into(),
             other => Self::defect(other),
         }

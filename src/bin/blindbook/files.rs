@@ -28,10 +28,13 @@ pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<(), Failure>
 /// Replaces a file with mode 0600: a crash leaves the old content or the new one.
 pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let unfinished = with_suffix(path, ".unfinished");
-    let written = private_options()
-        .create(true)
-        .truncate(true)
-        .open(&unfinished)
+    // What a crash left, or somebody else put there, would keep its mode or lead elsewhere.
+    let removed = match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let written = removed
+        .and_then(|()| private_options().create_new(true).open(&unfinished))
         .and_then(|mut file| {
             file.write_all(content)?;
             file.sync_all()?;
@@ -114,4 +117,30 @@ fn private_options() -> OpenOptions {
         options.mode(0o600);
     }
     options
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    /// A sync state is as private as the address book. In a folder that others can write to, a file or link of theirs
+    /// under the name of the unfinished one made the state readable, or wrote it elsewhere.
+    #[test]
+    fn what_is_replaced_is_private_whatever_lay_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let unfinished = folder.path().join("state.unfinished");
+        let elsewhere = folder.path().join("elsewhere");
+        fs::write(&unfinished, "x").unwrap();
+        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o666)).unwrap();
+        replace_private(&path, b"one").unwrap();
+        symlink(&elsewhere, &unfinished).unwrap();
+        replace_private(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        let mode = fs::symlink_metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        assert!(!elsewhere.exists() && !unfinished.exists());
+    }
 }

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
+    // Of the final size at once: a string that grows leaves copies of secrets behind.
+    let text = String::with_capacity(2 * bytes.len());
+    bytes.iter().fold(text, |mut text, byte| {
         // Writing to a string doesn't fail.
         let _infallible = write!(text, "{byte:02x}");
         text

@@ -1,29 +1,39 @@
 //! `inspect`: what is in a segment or a manifest file.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use blindbook::{
     client::NormalisationProfile,
-    snapshot::{ManifestDraft, SegmentSummary, SignedManifest, SnapshotPublicKey},
+    snapshot::{ManifestDraft, SegmentSummary, SignedManifest},
 };
 use serde::Serialize;
 
 use crate::{
     config::clock,
+    connection::snapshot_key,
     failure::Failure,
-    files, hex,
+    hex,
     text::{bytes, count, duration, table},
 };
 
-/// Longest file that is read, in bytes: 16 GiB.
-const MAX_FILE: u64 = 16 << 30;
+/// How a segment begins.
+const SEGMENT: &[u8] = b"bbsegmnt";
+/// Longest segment that is read, in bytes: 16 GiB.
+const MAX_SEGMENT: u64 = 16 << 30;
+/// Longest file that is read before it is known to be a segment, in bytes: a manifest is shorter.
+const MAX_OTHER: u64 = 64 << 10;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A segment or a manifest
     file: PathBuf,
-    /// Verifies a manifest's signature with this key (64 hexadecimal digits)
-    #[arg(long, value_name = "KEY")]
+    /// Verifies a manifest's signature with this key: 64 hexadecimal digits, or a file that holds them
+    #[arg(long, value_name = "KEY|FILE", env = "BLINDBOOK_SNAPSHOT_KEY")]
     snapshot_key: Option<String>,
 }
 
@@ -72,26 +82,42 @@ pub(crate) struct Entry {
     members: u64,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
-    let content = files::read(&args.file, MAX_FILE)?;
+/// What is in the file; and that its signature is another's, if it is.
+pub(crate) fn run(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
+    let content = read(&args.file)?;
     let refuse =
         |error: &dyn fmt::Display| Failure::BadInput(format!("{}: {error}", args.file.display()));
-    if content.starts_with(b"bbsegmnt") {
+    if content.starts_with(SEGMENT) {
         let summary = SegmentSummary::read(&content).map_err(|error| refuse(&error))?;
-        return Ok(segment(&summary));
+        return Ok((segment(&summary), None));
     }
     let signed = SignedManifest::decode(&content).map_err(|error| refuse(&error))?;
     let claims = signed.unverified_claims().clone();
-    let signature_valid = match &args.snapshot_key {
-        None => None,
-        Some(digits) => {
-            let key = hex::decode(digits)
-                .and_then(|bytes| SnapshotPublicKey::decode(&bytes).ok())
-                .ok_or_else(|| Failure::bad_input("the snapshot key isn't one"))?;
-            Some(signed.verify(&key).is_ok())
+    let key = args.snapshot_key.as_deref().map(snapshot_key).transpose()?;
+    let verified = key.map(|key| signed.verify(&key));
+    let forged = verified
+        .as_ref()
+        .and_then(|verified| verified.as_ref().err());
+    let forged = forged.map(|error| refuse(error));
+    Ok((
+        manifest(&claims, verified.map(|verified| verified.is_ok())),
+        forged,
+    ))
+}
+
+/// Whatever isn't a segment is refused before a long file is read into memory.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    let mut read = || {
+        let mut file = File::open(path)?;
+        file.by_ref().take(MAX_OTHER).read_to_end(&mut content)?;
+        if content.starts_with(SEGMENT) {
+            file.take(MAX_SEGMENT).read_to_end(&mut content)?;
         }
+        Ok(())
     };
-    Ok(manifest(&claims, signature_valid))
+    read().map_err(|error| Failure::file(path, &error))?;
+    Ok(content)
 }
 
 fn segment(summary: &SegmentSummary) -> Report {

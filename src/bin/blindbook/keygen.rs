@@ -36,7 +36,7 @@ pub(crate) struct Args {
 /// What was made.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    folder: PathBuf,
+    folder: String,
     service: String,
     epoch: u64,
     /// What clients and registrars verify manifests with.
@@ -50,17 +50,14 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
             "the name of the service has quotes or control characters",
         ));
     }
-    if let (true, Some(path)) = (args.new_key_file, &args.unlock.key_file) {
-        files::create_private(path, random()?.as_slice())?;
-    }
-    let unlock = args.unlock.obtain(true)?;
-    fs::create_dir_all(&args.folder).map_err(|error| Failure::file(&args.folder, &error))?;
     let path = |name: &str| args.folder.join(name);
     for name in [
         "blindbook.toml",
+        "credential.secret",
         "evaluation.key",
-        "snapshot.key",
         "pepper.key",
+        "snapshot.key",
+        "snapshot.pub",
     ] {
         if path(name).exists() {
             return Err(Failure::BadInput(format!(
@@ -69,23 +66,36 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
             )));
         }
     }
+    let make_folder =
+        || fs::create_dir_all(&args.folder).map_err(|error| Failure::file(&args.folder, &error));
+    if let (true, Some(key_file)) = (args.new_key_file, &args.unlock.key_file)
+        && !key_file.exists()
+    {
+        make_folder()?;
+        files::create_private(key_file, random()?.as_slice())?;
+    }
+    let unlock = args.unlock.obtain(true)?;
+    make_folder()?;
     let mut rng = UnwrapErr(SysRng);
     let evaluation = EvaluationKey::random(&mut rng);
     let snapshot = SnapshotKey::random(&mut rng);
     let snapshot_key = hex::encode(&snapshot.public_key().encode());
-    let keys = [
-        ("evaluation.key", Kind::EvaluationKey, args.epoch),
-        ("snapshot.key", Kind::SnapshotKey, 0),
-        ("pepper.key", Kind::Pepper, 0),
-    ];
-    for (name, kind, epoch) in keys {
-        let secret = match kind {
-            Kind::EvaluationKey => Zeroizing::new(*evaluation.expose().expose()),
-            Kind::SnapshotKey => Zeroizing::new(*snapshot.expose().expose()),
-            Kind::Pepper => random()?,
-        };
-        seal::seal(&path(name), kind, epoch, &secret, &unlock)?;
-    }
+    let seal = |name: &str, kind, epoch, secret: &[u8; 32]| {
+        seal::seal(&path(name), kind, epoch, secret, &unlock)
+    };
+    seal(
+        "evaluation.key",
+        Kind::EvaluationKey,
+        args.epoch,
+        evaluation.expose().expose(),
+    )?;
+    seal(
+        "snapshot.key",
+        Kind::SnapshotKey,
+        0,
+        snapshot.expose().expose(),
+    )?;
+    seal("pepper.key", Kind::Pepper, 0, &*random()?)?;
     // Text, so that it can be pasted into any backend's settings.
     let secret = Zeroizing::new(hex::encode(random()?.as_slice()));
     files::create_private(&path("credential.secret"), secret.as_bytes())?;
@@ -102,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
     }
     files::create_private(&path("blindbook.toml"), config.as_bytes())?;
     Ok(Report {
-        folder: args.folder.clone(),
+        folder: args.folder.display().to_string(),
         service: args.service.clone(),
         epoch: args.epoch,
         snapshot_key,
@@ -119,7 +129,7 @@ fn random() -> Result<Zeroizing<[u8; 32]>, Failure> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let folder = self.folder.display();
+        let folder = &self.folder;
         writeln!(
             f,
             "{folder}/evaluation.key     sealed; epoch {}",

@@ -19,11 +19,16 @@ mod serve;
 mod text;
 mod token;
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
 use serde::Serialize;
+use text::printable;
 
 /// Private contact discovery: which of your contacts use a service, without showing it your contacts.
 #[derive(Debug, Parser)]
@@ -75,7 +80,7 @@ fn main() -> ExitCode {
             (json, outcome)
         }
         // Help, and mistakes in arguments for people.
-        Err(error) if !error.use_stderr() || !std::env::args().any(|word| word == "--json") => {
+        Err(error) if !error.use_stderr() || !std::env::args_os().any(|word| word == "--json") => {
             error.exit()
         }
         Err(error) => (true, Err(Failure::bad_input(error))),
@@ -84,7 +89,7 @@ fn main() -> ExitCode {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::InPart(why)) => {
             if !json {
-                eprintln!("blindbook: {why}");
+                complain(&why);
             }
             why.exit_code()
         }
@@ -95,13 +100,21 @@ fn main() -> ExitCode {
                     "message": failure.to_string(),
                     "retry_after": failure.retry_after(),
                 });
-                println!("{document}");
+                // The exit code tells it too.
+                let _printed = print(&document);
             } else {
-                eprintln!("blindbook: {failure}");
+                complain(&failure);
             }
             failure.exit_code()
         }
     }
+}
+
+/// On standard error. Paths and lines of configurations can be in it; line by line, as there can be several.
+fn complain(failure: &Failure) {
+    let text = failure.to_string();
+    let lines: Vec<_> = text.lines().map(printable).collect();
+    let _printed = writeln!(io::stderr(), "blindbook: {}", lines.join("\n"));
 }
 
 /// What a command that has shown its report has done.
@@ -130,7 +143,10 @@ fn run(cli: Cli) -> Result<Done, Failure> {
             let (report, refused) = discover::run(&args)?;
             return emit(&report, json).map(|()| refused.into());
         }
-        Command::Inspect(args) => emit(&inspect::run(&args)?, json),
+        Command::Inspect(args) => {
+            let (report, forged) = inspect::run(&args)?;
+            return emit(&report, json).map(|()| forged.into());
+        }
     }?;
     Ok(Done::All)
 }
@@ -139,11 +155,20 @@ fn run(cli: Cli) -> Result<Done, Failure> {
 fn emit<T: Serialize + fmt::Display>(report: &T, json: bool) -> Result<(), Failure> {
     if json {
         let text = serde_json::to_string(report).map_err(Failure::defect)?;
-        println!("{text}");
+        print(&text)
     } else {
-        println!("{report}");
+        print(report)
     }
-    Ok(())
+}
+
+/// Prints on standard output.
+fn print(text: &impl fmt::Display) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // Whoever reads it has seen enough: `head`, for example.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.map_err(|error| Failure::machine(format!("standard output: {error}"))),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{Config, clock},
     failure::Failure,
-    text::{bytes, count},
+    text::{bytes, count, printable},
 };
 
 /// Longest answer of the operator's listener, in bytes.
@@ -50,6 +50,8 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
 pub(crate) fn request(operator: SocketAddr) -> Result<Report, Failure> {
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
+        // The operator's listener is near; a proxy from the environment isn't on the way.
+        .proxy(None)
         .timeout_global(Some(TIMEOUT))
         .build()
         .new_agent();
@@ -70,9 +72,13 @@ pub(crate) fn request(operator: SocketAddr) -> Result<Report, Failure> {
         .read_to_end(&mut answer)
         .map_err(|error| Failure::Unreachable(error.to_string()))?;
     if !succeeded {
-        let why = String::from_utf8_lossy(&answer).into_owned();
+        let said: Option<serde_json::Value> = serde_json::from_slice(&answer).ok();
+        let why = said.as_ref().and_then(|said| said.get("error")?.as_str());
         return Err(Failure::Refused {
-            message: format!("the service couldn't publish: {}", why.trim()),
+            message: format!(
+                "the service couldn't publish: {}",
+                printable(why.unwrap_or("it doesn't say why"))
+            ),
             retry_after: None,
         });
     }

@@ -3,7 +3,7 @@
 use blindbook::{
     client::{Identifier, NormalisationProfile, OprfClient},
     label::{Label, LabelLength},
-    snapshot::ChainState,
+    snapshot::{ChainError, ChainState, Manifest},
     wire::{
         EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
         Setting,
@@ -17,6 +17,7 @@ use crate::{config::clock, connection::Connection, failure::Failure};
 pub(crate) struct Registrar<'a> {
     connection: &'a Connection,
     client: OprfClient,
+    manifest: Manifest,
     chain: ChainState,
     label_length: LabelLength,
 }
@@ -44,7 +45,23 @@ impl<'a> Registrar<'a> {
             client: OprfClient::new(claims.public_key.clone()),
             chain,
             label_length: claims.label_length,
+            manifest,
         })
+    }
+
+    /// Checks that who was enrolled at `earlier` is a member still: the same chain of manifests, and the same key.
+    pub(crate) fn check_continues(&self, earlier: &ChainState) -> Result<(), String> {
+        let now = clock().as_micros() / 1_000_000;
+        match earlier.advance(&self.manifest, now) {
+            Ok((now, _)) if now.epoch() != earlier.epoch() => {
+                Err("the key was rotated since; who was enrolled before is gone".into())
+            }
+            Ok(_) => Ok(()),
+            Err(error @ (ChainError::Expired | ChainError::NotYetValid)) => Err(error.to_string()),
+            Err(error) => Err(format!(
+                "this isn't the service that the import began on, or its store is older: {error}"
+            )),
+        }
     }
 
     pub(crate) fn chain(&self) -> &ChainState {

@@ -39,6 +39,8 @@ const ARGON2: (u8, u32, u32) = (4, 64 * 1024, 3);
 /// What a file may ask for at most: 1 GiB. Checked before the memory is taken.
 const MOST_ARGON2: (u8, u32, u32) = (16, 1024 * 1024, 64);
 const KEY_FILE_INFO: &[u8] = b"blindbook-v1-key-file";
+/// Longest passphrase that is read from standard input, in bytes.
+const LONGEST_PASSPHRASE: u64 = 4_096;
 /// Shortest passphrase, in bytes.
 const SHORTEST_PASSPHRASE: usize = 8;
 
@@ -78,19 +80,20 @@ impl UnlockArgs {
 
 pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, Failure> {
     let content = files::read_private(path)?;
-    let key = <[u8; 32]>::try_from(content.as_slice());
-    key.map(Zeroizing::new)
-        .map_err(|_| Failure::BadInput(format!("{}: a key file has 32 bytes", path.display())))
+    secret(&content)
+        .ok_or_else(|| Failure::BadInput(format!("{}: a key file has 32 bytes", path.display())))
 }
 
 fn passphrase(new: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    use std::io::IsTerminal;
+    use std::io::{BufRead, IsTerminal, Read};
     let read = |prompt: &str| {
         let text = if std::io::stdin().is_terminal() {
             rpassword::prompt_password(prompt)
         } else {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).map(|_| line)
+            // Of the final size at once: a string that grows leaves copies of secrets behind.
+            let mut line = String::with_capacity(LONGEST_PASSPHRASE as usize);
+            let mut input = std::io::stdin().lock().take(LONGEST_PASSPHRASE);
+            input.read_line(&mut line).map(|_| line)
         };
         text.map(|mut text| {
             let phrase = Zeroizing::new(text.trim_end_matches(['\r', '\n']).as_bytes().to_vec());
@@ -100,6 +103,11 @@ fn passphrase(new: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
         .map_err(|error| Failure::bad_input(format!("no passphrase: {error}")))
     };
     let phrase = read("Passphrase: ")?;
+    if phrase.is_empty() {
+        return Err(Failure::bad_input(
+            "no passphrase was given, and no key file either",
+        ));
+    }
     if new {
         if phrase.len() < SHORTEST_PASSPHRASE {
             return Err(Failure::BadInput(format!(
@@ -175,7 +183,9 @@ pub(crate) fn open(
         (1, Unlock::Passphrase(_)) | (2, Unlock::KeyFile(_)) => {}
         (1, Unlock::KeyFile(_)) => return Err(refuse("sealed under a passphrase, not a key file")),
         (2, Unlock::Passphrase(_)) => {
-            return Err(refuse("sealed under a key file: give it with --key-file"));
+            return Err(refuse(
+                "sealed under a key file: name it as key_file in [keys]",
+            ));
         }
         _ => return Err(refuse("sealed in a way that isn't known here")),
     }
@@ -190,8 +200,15 @@ pub(crate) fn open(
         .decrypt(&Nonce::default(), payload)
         .map(Zeroizing::new)
         .map_err(|_| refuse("wrong passphrase or key file, or the file was altered"))?;
-    let secret = <[u8; 32]>::try_from(opened.as_slice()).map_err(Failure::defect)?;
-    Ok((Zeroizing::new(secret), epoch))
+    let secret = secret(&opened).ok_or_else(|| refuse("not a key of 32 bytes"))?;
+    Ok((secret, epoch))
+}
+
+/// Thirty-two bytes, copied to where they are wiped and nowhere else.
+fn secret(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    let mut secret = Zeroizing::new([0; 32]);
+    (bytes.len() == secret.len()).then(|| secret.copy_from_slice(bytes))?;
+    Some(secret)
 }
 
 /// Takes a field off a header whose length was checked.
@@ -223,7 +240,8 @@ fn cipher(
                 .map_err(Failure::defect)?;
         }
     }
-    Ok(Aes256GcmSiv::new(&Key::<Aes256GcmSiv>::from(*key)))
+    let key: &Key<Aes256GcmSiv> = (&*key).into();
+    Ok(Aes256GcmSiv::new(key))
 }
 
 #[cfg(test)]

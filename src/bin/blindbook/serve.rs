@@ -1,6 +1,7 @@
 //! `serve`: the discovery service, until it is told to stop.
 
 use std::{
+    fmt,
     io::Write,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -29,6 +30,12 @@ pub(crate) struct Args {
     check: bool,
 }
 
+/// What the limits of a configuration mean.
+#[derive(Debug, Serialize)]
+struct Checked {
+    policy: Vec<String>,
+}
+
 /// Where the service listens: the one line on standard output. Logs go to standard error.
 #[derive(Debug, Serialize)]
 struct Listening {
@@ -40,12 +47,18 @@ struct Listening {
 
 pub(crate) fn run(args: &Args, json: bool) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
+    let policy = config
+        .policy
+        .to_string()
+        .lines()
+        .map(String::from)
+        .collect();
+    let checked = Checked { policy };
     if args.check {
-        println!("{}", config.policy);
-        return Ok(());
+        return crate::emit(&checked, json);
     }
     log(json);
-    for line in config.policy.to_string().lines() {
+    for line in &checked.policy {
         tracing::info!("policy: {line}");
     }
     let parts = config.open()?;
@@ -67,8 +80,9 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<(), Failure> {
                 "first manifest published"
             );
         }
-        announce(&service, &listeners, json)?;
+        // Before anybody is told where to send a signal to.
         let stop = stop_signal()?;
+        announce(&service, &listeners, json)?;
         serve(service, listeners, stop)
             .await
             .map_err(Failure::machine)?;
@@ -160,6 +174,12 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
         }
         tracing::info!("stopping: requests under way are finished");
     })
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.policy.join("\n"))
+    }
 }
 
 fn service_failure(error: ServiceError) -> Failure {

@@ -1,6 +1,6 @@
 //! Numbers, sizes, times and tables for people.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use unicode_width::UnicodeWidthStr;
 
@@ -63,8 +63,31 @@ pub(crate) fn elapsed(seconds: f64) -> String {
     }
 }
 
+/// A text that somebody else wrote, with what would steer a terminal spelled out: control characters, and those that
+/// turn the direction of writing for what follows.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut harmless = String::new();
+    for c in text.chars() {
+        if steers(c) {
+            harmless.extend(c.escape_default());
+        } else {
+            harmless.push(c);
+        }
+    }
+    Cow::Owned(harmless)
+}
+
 /// Lines of cells, aligned; the columns of `right` (by index) to the right.
 pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| printable(cell)).collect())
+        .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -72,7 +95,7 @@ pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::from(" ");
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let space = " ".repeat(width.saturating_sub(cell.width()));
@@ -108,6 +131,16 @@ mod tests {
             [0, 59, 60, 3_661, 86_400 * 3 + 3_600 * 4 + 59].map(duration),
             ["0 s", "59 s", "1 min", "1 h 1 min", "3 d 4 h"]
         );
+    }
+
+    /// Names come from address books that somebody else sent, titles of problems from a service: either could move the
+    /// cursor over what was printed, or set the terminal's title.
+    #[test]
+    fn nothing_in_a_table_steers_the_terminal() {
+        assert_eq!(printable("Zoë 美 \u{200f}עדה"), "Zoë 美 \u{200f}עדה");
+        assert_eq!(printable("\x1b[2J\u{9b}"), "\\u{1b}[2J\\u{9b}");
+        let rows = [vec!["a\n b\u{202e}".to_owned(), "c".to_owned()]];
+        assert_eq!(table(&rows, &[]), "  a\\n b\\u{202e}  c\n");
     }
 
     #[test]

@@ -9,7 +9,6 @@ use blindbook::{
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
 
-use super::come_back;
 use crate::{config::clock, connection::Connection, failure::Failure, text::count};
 
 /// What a sync did.
@@ -34,6 +33,8 @@ pub(crate) struct Lookup {
     skipped_manifests: u64,
     /// Whether the service's registrars normalise otherwise than this program.
     other_normalisation: bool,
+    /// Why not all contacts were evaluated, if they weren't.
+    refused: Option<String>,
     retry_after: Option<u64>,
 }
 
@@ -71,9 +72,11 @@ pub(crate) fn look_up(
             Advance::Same | Advance::Next => 0,
         },
         other_normalisation: followed.other_normalisation.is_some(),
+        refused: None,
         retry_after: None,
     };
     let refused = evaluate_new(connection, state, contacts, &mut lookup, keep)?;
+    lookup.refused = refused.as_ref().map(Failure::to_string);
     lookup.retry_after = refused.as_ref().and_then(Failure::retry_after);
     lookup.pending = state.pending(identifiers);
 
@@ -96,6 +99,10 @@ fn evaluate_new(
     keep: impl Fn(&SyncState) -> Result<(), Failure>,
 ) -> Result<Option<Failure>, Failure> {
     let identifiers = contacts.identifiers();
+    let left = || {
+        let left = connection.quota().map_or(0, |quota| quota.remaining);
+        usize::try_from(left).unwrap_or(usize::MAX)
+    };
     let mut budget = usize::MAX;
     let mut refused = None;
     while let Some(expect) = connection
@@ -112,15 +119,14 @@ fn evaluate_new(
                     .map_err(Failure::defect)?;
                 lookup.elements += elements;
                 keep(state)?;
-                refused = None;
-                budget = usize::MAX;
+                if refused.is_some() {
+                    // What is left is known by now, and one more refusal would cost one more request.
+                    budget = left();
+                }
             }
             Err(failure @ Failure::Refused { .. }) => {
                 // A smaller request may be affordable; else there is no use in asking again.
-                let left = connection.quota().map_or(0, |quota| quota.remaining);
-                budget = usize::try_from(left)
-                    .unwrap_or(usize::MAX)
-                    .min(elements - 1);
+                budget = left().min(elements - 1);
                 if lookup.evaluated == 0 && lookup.known == 0 && budget == 0 {
                     return Err(failure);
                 }
@@ -129,7 +135,8 @@ fn evaluate_new(
             Err(other) => return Err(other),
         }
     }
-    Ok(refused)
+    let all = state.pending(identifiers) == 0;
+    Ok(refused.filter(|_| !all))
 }
 
 impl fmt::Display for Lookup {
@@ -157,12 +164,11 @@ impl fmt::Display for Lookup {
             self.sequence,
             count(self.members)
         )?;
-        if self.pending > 0 {
+        if let Some(refused) = &self.refused {
             write!(
                 f,
-                "\nNOT LOOKED UP for lack of quota: {}{}",
-                count(self.pending as u64),
-                come_back(self.retry_after)
+                "\nNOT LOOKED UP: {}; {refused}",
+                count(self.pending as u64)
             )?;
         }
         Ok(())

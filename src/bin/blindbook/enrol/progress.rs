@@ -1,8 +1,9 @@
 //! How far an import has got, in a file beside the one that is imported.
 //!
-//! Text, one `name value` a line: the position after the last batch that the service has taken, the SHA-256 of all
-//! bytes before it (so that a file which was changed there isn't resumed), and where the registrar stands in the
-//! chain of manifests (so that an import isn't resumed across a rotation of the key).
+//! Text, one `name value` a line: the position after the last batch that the service has taken, how long the list of
+//! rejected lines was then, the SHA-256 of all bytes before the position (so that a file which was changed there
+//! isn't resumed), and where the registrar stands in the chain of manifests (so that an import isn't resumed across a
+//! rotation of the key, nor on a service that has none of the people).
 
 use std::{
     fs::File,
@@ -28,6 +29,8 @@ const FIRST_LINE: &str = "blindbook import 1";
 pub(crate) struct Progress {
     path: PathBuf,
     position: Position,
+    /// Bytes of the list of rejected lines.
+    rejected: u64,
     /// Reads the imported file a second time, as far as it is done.
     source: BufReader<File>,
     hash: Sha256,
@@ -35,12 +38,13 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Starts anew.
+    /// Starts anew. What an earlier run left is there until [`save`](Self::save).
     pub(crate) fn begin(file: &Path, registrar: &Registrar<'_>) -> Result<Self, Failure> {
         let source = File::open(file).map_err(|error| Failure::file(file, &error))?;
         Ok(Self {
             path: with_suffix(file, ".progress"),
             position: Position::START,
+            rejected: 0,
             source: BufReader::new(source),
             hash: Sha256::new(),
             chain: registrar.chain().clone(),
@@ -59,34 +63,44 @@ impl Progress {
                 progress.path.display()
             ))
         };
-        let (position, hash, chain) =
-            decode(&bytes).ok_or_else(|| refuse("not the progress of an import"))?;
-        if chain.epoch() != registrar.chain().epoch() {
-            return Err(refuse(
-                "the key was rotated since; who was enrolled before is gone",
-            ));
-        }
+        let stored = decode(&bytes).ok_or_else(|| refuse("not the progress of an import"))?;
+        let Stored { position, hash, .. } = stored;
+        registrar
+            .check_continues(&stored.chain)
+            .map_err(|why| refuse(&why))?;
         let changed = refuse("the file has changed before the line that was reached");
         progress.hash_until(position.offset)?;
         if progress.position.offset != position.offset || progress.digest() != hash {
             return Err(changed);
         }
         progress.position = position;
+        progress.rejected = stored.rejected;
         Ok(progress)
+    }
+
+    pub(crate) fn rejected(&self) -> u64 {
+        self.rejected
     }
 
     pub(crate) fn position(&self) -> Position {
         self.position
     }
 
-    /// The service has taken everything before `next`.
-    pub(crate) fn advance(&mut self, next: Position) -> Result<(), Failure> {
+    /// The service has taken everything before `next`, but for what is in `rejected` bytes of the list.
+    pub(crate) fn advance(&mut self, next: Position, rejected: u64) -> Result<(), Failure> {
         self.hash_until(next.offset)?;
         self.position = next;
+        self.rejected = rejected;
+        self.save()
+    }
+
+    /// Stores it, for the next run.
+    pub(crate) fn save(&self) -> Result<(), Failure> {
         let text = format!(
-            "{FIRST_LINE}\noffset {}\nline {}\nsha256 {}\nchain {}\n",
-            next.offset,
-            next.line,
+            "{FIRST_LINE}\noffset {}\nline {}\nrejected {}\nsha256 {}\nchain {}\n",
+            self.position.offset,
+            self.position.line,
+            self.rejected,
             hex::encode(&self.digest()),
             hex::encode(&self.chain.encode()),
         );
@@ -117,7 +131,15 @@ impl Progress {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<(Position, [u8; 32], ChainState)> {
+/// What is in the file.
+struct Stored {
+    position: Position,
+    rejected: u64,
+    hash: [u8; 32],
+    chain: ChainState,
+}
+
+fn decode(bytes: &[u8]) -> Option<Stored> {
     let mut lines = std::str::from_utf8(bytes).ok()?.lines();
     if lines.next()? != FIRST_LINE {
         return None;
@@ -126,11 +148,13 @@ fn decode(bytes: &[u8]) -> Option<(Position, [u8; 32], ChainState)> {
         let line = lines.next()?;
         line.strip_prefix(name)?.strip_prefix(' ')
     };
-    let position = Position {
-        offset: field("offset")?.parse().ok()?,
-        line: field("line")?.parse().ok()?,
-    };
-    let hash = hex::decode(field("sha256")?)?;
-    let chain = hex::decode::<{ ChainState::LENGTH }>(field("chain")?)?;
-    Some((position, hash, ChainState::decode(&chain).ok()?))
+    Some(Stored {
+        position: Position {
+            offset: field("offset")?.parse().ok()?,
+            line: field("line")?.parse().ok()?,
+        },
+        rejected: field("rejected")?.parse().ok()?,
+        hash: hex::decode(field("sha256")?)?,
+        chain: ChainState::decode(&hex::decode(field("chain")?)?).ok()?,
+    })
 }
