@@ -700,3 +700,55 @@ fn a_number_without_a_name_is_found_by_its_line() {
     );
     service.terminate();
 }
+
+/// The connection that a service has in production: certificates of its own authority, no plain HTTP.
+#[test]
+fn a_service_with_tls_is_found_by_who_knows_its_authority() {
+    let mut service = Service::new();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certificate = service.path("service/certificate.pem");
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    let key = service.path("service/tls.key");
+    private(&key, &made.signing_key.serialize_pem());
+    service.edit(
+        "plain_http = true",
+        "tls = { certificate = \"certificate.pem\", key = \"tls.key\" }",
+    );
+    service.start();
+
+    let phone = service.token("somebody", "discover");
+    let book = service.path("numbers.csv");
+    fs::write(&book, "07700 900001\n").unwrap();
+    let port = service.url.rsplit(':').next().unwrap().to_owned();
+    let discover = |url: String, ca: Option<&Path>| {
+        let mut command = blindbook(&["discover", "--service", "chat.example", "--region", "GB"]);
+        command.args(["--url", &url, "--snapshot-key"]);
+        command.arg(service.path("service/snapshot.pub"));
+        command.arg("--token-file").args([&phone, &book]);
+        if let Some(ca) = ca {
+            command.arg("--ca").arg(ca);
+        }
+        run(&mut command)
+    };
+    let url = format!("https://localhost:{port}");
+    let (code, found) = discover(url.clone(), Some(&certificate));
+    assert_eq!((code, &found["evaluated"]), (0, &1.into()), "{found}");
+    // Its authority isn't one of the web's; its name is another; TLS isn't to be left out.
+    assert_eq!(discover(url, None).0, UNREACHABLE);
+    let by_number = format!("https://127.0.0.1:{port}");
+    assert_eq!(discover(by_number, Some(&certificate)).0, UNREACHABLE);
+    let plain = format!("http://localhost:{port}");
+    let (code, refused) = discover(plain, Some(&certificate));
+    assert_eq!(code, BAD_INPUT);
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("--plain-http"), "{message}");
+
+    // A key that isn't the certificate's, and one that others can read.
+    service.terminate();
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    private(&key, &other.signing_key.serialize_pem());
+    assert_eq!(run(&mut service.with_config("serve")).0, BAD_INPUT);
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(run(&mut service.with_config("serve")).0, BAD_INPUT);
+}
