@@ -136,12 +136,15 @@ fn tls(config: &Config) -> Result<Option<CertificateAndKey>, Failure> {
     let chain = CertificateDer::pem_slice_iter(&crate::files::read(&certificate, MAX_PEM)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| refuse(&certificate, &error))?;
+    if chain.is_empty() {
+        return Err(refuse(&certificate, &"there is no certificate in it"));
+    }
     let key = PrivateKeyDer::from_pem_slice(&crate::files::read_private(&key)?)
-        .map_err(|error| refuse(&key, &error))?;
+        .map_err(|error| refuse(&key, &format!("not a private key in PEM: {error}")))?;
     // Before it is said that anything is served.
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider)
-        .map_err(|error| refuse(&certificate, &error))?;
+        .map_err(|error| refuse(&certificate, &format!("not with this key: {error}")))?;
     Ok(Some((chain, key)))
 }
 
