@@ -142,7 +142,7 @@ fn member(
     label_length: LabelLength,
     consents: &Consents,
 ) -> Result<(Label, Setting), String> {
-    if record.handle.is_empty() {
+    if record.handle.is_empty() && label_length.get() > 0 {
         return Err("no handle in the second column".into());
     }
     let label = Label::new(record.handle.as_bytes()).map_err(|error| error.to_string())?;
@@ -195,6 +195,21 @@ mod tests {
             .collect();
         let noon = Timestamp::from_secs(1_793_534_400);
         assert_eq!(times, [Some(noon), Some(noon), None]);
+    }
+
+    /// A service whose labels have no bytes tells who is there and nothing more. Its registrars couldn't enrol anybody:
+    /// a line without a handle had none, and one with a handle had one that is too long.
+    #[test]
+    fn a_service_without_labels_has_members_too() {
+        let lines = "07700 900001\n07700 900002,b\n";
+        let mut reader = EnrolmentReader::new(lines.as_bytes(), "GB".parse().ok());
+        let none = LabelLength::new(0).unwrap();
+        let consents = Consents::new(None, None).unwrap();
+        let batch = Batch::read(&mut reader, 100, none, &consents)
+            .unwrap()
+            .unwrap();
+        assert_eq!(batch.lines, [1]);
+        assert_eq!(batch.rejected.len(), 1);
     }
 
     #[test]
