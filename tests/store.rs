@@ -16,9 +16,9 @@ use blindbook::{
             MemberBatch, Setting,
         },
         policy::Policy,
-        quota::{AccountKey, AdmitError, Charge, Quota, QuotaStore, RefusalReason, Scope},
+        quota::{AccountKey, AdmitError, Charge, Quota, RefusalReason, Scope},
     },
-    store::{MemoryStore, Store, StoreError, StoredManifest},
+    store::{MemoryStore, Store, StoredManifest},
     wire::RefusedChange,
 };
 use roles::{EPOCH, now, random_source};
@@ -285,7 +285,10 @@ fn the_memory_store_conforms() {
 mod embedded {
     use std::{cell::Cell, fs, sync::Arc, thread};
 
-    use blindbook::store::RedbStore;
+    use blindbook::{
+        server::quota::QuotaStore,
+        store::{RedbStore, StoreError},
+    };
 
     use super::*;
 
