@@ -680,6 +680,47 @@ fn what_is_left_of_a_quota_is_used_without_asking_for_more_than_it() {
     service.terminate();
 }
 
+/// A second run without `--region`, or with a file whose download broke off, forgot everybody who was paid for; a new
+/// account then waited days until it could pay again.
+#[test]
+fn contacts_that_could_not_be_read_are_not_forgotten() {
+    let mut service = Service::new();
+    service.start();
+    let phone = service.token("somebody", "discover");
+    let book = service.path("contacts.vcf");
+    let cards: String = (0..2)
+        .map(|number| {
+            format!("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:{number}\r\nTEL:07700 90000{number}\r\nEND:VCARD\r\n")
+        })
+        .collect();
+    fs::write(&book, &cards).unwrap();
+    succeed(&mut service.as_client("discover", &book, &phone));
+
+    let mut without = blindbook(&["discover", "--plain-http", "--service", "chat.example"]);
+    without.args(["--url", &service.url, "--snapshot-key"]);
+    without.arg(service.path("service/snapshot.pub"));
+    without.arg("--token-file").args([&phone, &book]);
+    let unusable = succeed(&mut without);
+    assert_eq!(unusable["not_lookable"].as_array().unwrap().len(), 2);
+    fs::write(&book, &cards[..cards.len() - 12]).unwrap();
+    let in_part = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(in_part["known"], 1);
+
+    fs::write(&book, &cards).unwrap();
+    let whole = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        (&whole["known"], &whole["evaluated"]),
+        (&2.into(), &0.into())
+    );
+    // Who is really gone is forgotten.
+    fs::write(&book, &cards[..cards.len() / 2]).unwrap();
+    succeed(&mut service.as_client("discover", &book, &phone));
+    fs::write(&book, &cards).unwrap();
+    let again = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(again["evaluated"], 1);
+    service.terminate();
+}
+
 /// A list of bare numbers has no names, and so nothing told which of them was found.
 #[test]
 fn a_number_without_a_name_is_found_by_its_line() {
