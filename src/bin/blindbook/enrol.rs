@@ -174,7 +174,8 @@ pub(crate) fn import(
             let Some((mut batch, message)) = evaluated? else {
                 break;
             };
-            let outcome = registrar.enrol(message.as_ref().map(|message| message.as_slice()))?;
+            let message = message.as_ref().map(|message| message.as_slice());
+            let outcome = registrar.enrol(message, batch.lines.len())?;
             for refused in outcome.refused {
                 if let Some(line) = batch.lines.get(usize::from(refused.index)) {
                     batch.rejected.push(Rejection::new(*line, &refused.error));

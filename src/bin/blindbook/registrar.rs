@@ -110,8 +110,12 @@ impl<'a> Registrar<'a> {
         Ok(Some(request.encode()))
     }
 
-    /// Sends what [`Self::evaluate`] made; it can be sent again.
-    pub(crate) fn enrol(&self, message: Option<&[u8]>) -> Result<MembersResponse, Failure> {
+    /// Sends what [`Self::evaluate`] made for so many members; it can be sent again.
+    pub(crate) fn enrol(
+        &self,
+        message: Option<&[u8]>,
+        members: usize,
+    ) -> Result<MembersResponse, Failure> {
         match message {
             None => Ok(MembersResponse {
                 changed: 0,
@@ -120,8 +124,55 @@ impl<'a> Registrar<'a> {
             }),
             Some(message) => {
                 let answer = self.connection.enrol(message)?;
-                MembersResponse::decode(&answer).map_err(Failure::defect)
+                let response = MembersResponse::decode(&answer).map_err(Failure::defect)?;
+                check_count(&response, members)?;
+                Ok(response)
             }
+        }
+    }
+}
+
+/// An answer that doesn't account for everybody is none: an import would go on behind people who aren't enrolled.
+fn check_count(response: &MembersResponse, members: usize) -> Result<(), Failure> {
+    let taken = u64::from(response.changed) + u64::from(response.unchanged);
+    let last = response.refused.last().map(|last| usize::from(last.index));
+    if taken + response.refused.len() as u64 == members as u64 && last < Some(members) {
+        return Ok(());
+    }
+    Err(Failure::defect(
+        "the service answered for other members than it was asked to enrol",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use blindbook::wire::{ChangeError, RefusedChange};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_accounts_for_everybody() {
+        let response = |changed, unchanged, refused: &[u16]| MembersResponse {
+            changed,
+            unchanged,
+            refused: refused
+                .iter()
+                .map(|&index| RefusedChange {
+                    index,
+                    error: ChangeError::StaleConsent,
+                })
+                .collect(),
+        };
+        check_count(&response(1, 1, &[2]), 3).unwrap();
+        check_count(&response(0, 3, &[]), 3).unwrap();
+        for bad in [
+            response(1, 1, &[]),
+            response(2, 1, &[0]),
+            response(1, 1, &[3]),
+            response(u32::MAX, u32::MAX, &[]),
+        ] {
+            let refused = check_count(&bad, 3).unwrap_err();
+            assert!(matches!(refused, Failure::Defect(_)), "{refused}");
         }
     }
 }
