@@ -680,6 +680,47 @@ fn what_is_left_of_a_quota_is_used_without_asking_for_more_than_it() {
     service.terminate();
 }
 
+/// A second run without `--region`, or with a file whose download broke off, forgot everybody who was paid for; a new
+/// account then waited days until it could pay again.
+#[test]
+fn contacts_that_could_not_be_read_are_not_forgotten() {
+    let mut service = Service::new();
+    service.start();
+    let phone = service.token("somebody", "discover");
+    let book = service.path("contacts.vcf");
+    let cards: String = (0..2)
+        .map(|number| {
+            format!("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:{number}\r\nTEL:07700 90000{number}\r\nEND:VCARD\r\n")
+        })
+        .collect();
+    fs::write(&book, &cards).unwrap();
+    succeed(&mut service.as_client("discover", &book, &phone));
+
+    let mut without = blindbook(&["discover", "--plain-http", "--service", "chat.example"]);
+    without.args(["--url", &service.url, "--snapshot-key"]);
+    without.arg(service.path("service/snapshot.pub"));
+    without.arg("--token-file").args([&phone, &book]);
+    let unusable = succeed(&mut without);
+    assert_eq!(unusable["not_lookable"].as_array().unwrap().len(), 2);
+    fs::write(&book, &cards[..cards.len() - 12]).unwrap();
+    let in_part = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(in_part["known"], 1);
+
+    fs::write(&book, &cards).unwrap();
+    let whole = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(
+        (&whole["known"], &whole["evaluated"]),
+        (&2.into(), &0.into())
+    );
+    // Who is really gone is forgotten.
+    fs::write(&book, &cards[..cards.len() / 2]).unwrap();
+    succeed(&mut service.as_client("discover", &book, &phone));
+    fs::write(&book, &cards).unwrap();
+    let again = succeed(&mut service.as_client("discover", &book, &phone));
+    assert_eq!(again["evaluated"], 1);
+    service.terminate();
+}
+
 /// A list of bare numbers has no names, and so nothing told which of them was found.
 #[test]
 fn a_number_without_a_name_is_found_by_its_line() {
@@ -699,4 +740,56 @@ fn a_number_without_a_name_is_found_by_its_line() {
         serde_json::json!([{ "names": ["entry 2 (line 2)"], "label": "u2" }])
     );
     service.terminate();
+}
+
+/// The connection that a service has in production: certificates of its own authority, no plain HTTP.
+#[test]
+fn a_service_with_tls_is_found_by_who_knows_its_authority() {
+    let mut service = Service::new();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certificate = service.path("service/certificate.pem");
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    let key = service.path("service/tls.key");
+    private(&key, &made.signing_key.serialize_pem());
+    service.edit(
+        "plain_http = true",
+        "tls = { certificate = \"certificate.pem\", key = \"tls.key\" }",
+    );
+    service.start();
+
+    let phone = service.token("somebody", "discover");
+    let book = service.path("numbers.csv");
+    fs::write(&book, "07700 900001\n").unwrap();
+    let port = service.url.rsplit(':').next().unwrap().to_owned();
+    let discover = |url: String, ca: Option<&Path>| {
+        let mut command = blindbook(&["discover", "--service", "chat.example", "--region", "GB"]);
+        command.args(["--url", &url, "--snapshot-key"]);
+        command.arg(service.path("service/snapshot.pub"));
+        command.arg("--token-file").args([&phone, &book]);
+        if let Some(ca) = ca {
+            command.arg("--ca").arg(ca);
+        }
+        run(&mut command)
+    };
+    let url = format!("https://localhost:{port}");
+    let (code, found) = discover(url.clone(), Some(&certificate));
+    assert_eq!((code, &found["evaluated"]), (0, &1.into()), "{found}");
+    // Its authority isn't one of the web's; its name is another; TLS isn't to be left out.
+    assert_eq!(discover(url, None).0, UNREACHABLE);
+    let by_number = format!("https://127.0.0.1:{port}");
+    assert_eq!(discover(by_number, Some(&certificate)).0, UNREACHABLE);
+    let plain = format!("http://localhost:{port}");
+    let (code, refused) = discover(plain, Some(&certificate));
+    assert_eq!(code, BAD_INPUT);
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("--plain-http"), "{message}");
+
+    // A key that isn't the certificate's, and one that others can read.
+    service.terminate();
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    private(&key, &other.signing_key.serialize_pem());
+    assert_eq!(run(&mut service.with_config("serve")).0, BAD_INPUT);
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(run(&mut service.with_config("serve")).0, BAD_INPUT);
 }

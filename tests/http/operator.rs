@@ -306,7 +306,8 @@ fn logs_and_metrics_name_nobody() {
         secrets.push(hex(&element[..8]));
     }
     let log = LOG.get_or_init(Mutex::default).lock().unwrap().clone();
-    assert!(log.len() > 30, "{log:?}");
+    // One for each request above, whatever other tests add.
+    assert!(log.len() >= 20, "{log:?}");
     let everything = log.join("\n") + &metrics;
     for secret in &secrets {
         assert!(!everything.contains(secret.as_str()), "{secret}");

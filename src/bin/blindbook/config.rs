@@ -173,14 +173,20 @@ impl Config {
     }
 
     fn credentials(&self, service: &ServiceId) -> Result<Credentials, Failure> {
-        match &self.credentials.ed25519_public_key {
+        let (key, credentials) = match &self.credentials.ed25519_public_key {
             Some(path) => {
                 let pem = files::read(&self.path(path), MAX_CONFIG)?;
-                Credentials::ed25519(service, &pem).map_err(Failure::bad_input)
+                ("ed25519_public_key", Credentials::ed25519(service, &pem))
             }
-            None => Credentials::shared_secret(service, &self.shared_secret()?)
-                .map_err(Failure::bad_input),
-        }
+            None => {
+                let secret = self.shared_secret()?;
+                (
+                    "shared_secret",
+                    Credentials::shared_secret(service, &secret),
+                )
+            }
+        };
+        credentials.map_err(|error| Failure::BadInput(format!("[credentials] {key}: {error}")))
     }
 
     /// Opens the keys and the store.

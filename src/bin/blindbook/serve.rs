@@ -4,11 +4,14 @@ use std::{
     fmt,
     io::Write,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use blindbook::http::{Listeners, Service, ServiceError, serve};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
 use serde::Serialize;
 use tokio::{
     runtime::Runtime,
@@ -124,11 +127,21 @@ fn tls(config: &Config) -> Result<Option<CertificateAndKey>, Failure> {
     };
     let certificate = config.path(&files.certificate);
     let key = config.path(&files.key);
+    let refuse = |path: &Path, why: &dyn fmt::Display| {
+        Failure::BadInput(format!("{}: {why}", path.display()))
+    };
     let chain = CertificateDer::pem_slice_iter(&crate::files::read(&certificate, MAX_PEM)?)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Failure::BadInput(format!("{}: {error}", certificate.display())))?;
+        .map_err(|error| refuse(&certificate, &error))?;
+    if chain.is_empty() {
+        return Err(refuse(&certificate, &"there is no certificate in it"));
+    }
     let key = PrivateKeyDer::from_pem_slice(&crate::files::read_private(&key)?)
-        .map_err(|error| Failure::BadInput(format!("{}: {error}", key.display())))?;
+        .map_err(|error| refuse(&key, &format!("not a private key in PEM: {error}")))?;
+    // Before it is said that anything is served.
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider)
+        .map_err(|error| refuse(&certificate, &format!("not with this key: {error}")))?;
     Ok(Some((chain, key)))
 }
 

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use blindbook::{
-    client::{Match, SyncState, contacts::ContactSet},
+    client::{
+        Match, SyncState,
+        contacts::{ContactSet, PhoneError, RejectReason},
+    },
     snapshot::{Advance, Segment},
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
@@ -55,7 +58,9 @@ pub(crate) fn look_up(
     let manifest = connection.manifest()?;
     let now = clock().as_micros() / 1_000_000;
     let followed = state.follow(&manifest, now).map_err(Failure::bad_input)?;
-    state.retain(identifiers);
+    if is_whole(contacts) {
+        state.retain(identifiers);
+    }
     keep(state)?;
     let mut lookup = Lookup {
         matches: Vec::new(),
@@ -88,6 +93,17 @@ pub(crate) fn look_up(
             .map_err(Failure::bad_input)
     })?;
     Ok(Outcome { lookup, refused })
+}
+
+/// Whether a contact that isn't there has gone: not if its number misses the region that was forgotten this time, or
+/// if the file ends in the middle of a card. What is forgotten has to be paid for again.
+fn is_whole(contacts: &ContactSet) -> bool {
+    !contacts.rejected().iter().any(|rejected| {
+        matches!(
+            rejected.reason,
+            RejectReason::Phone(PhoneError::NoRegion) | RejectReason::UnterminatedCard
+        )
+    })
 }
 
 /// Evaluates what isn't known; an exhausted quota ends it early.
