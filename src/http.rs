@@ -21,6 +21,7 @@
 //!
 //! Nothing about a person is logged or counted: routes, statuses, numbers of elements and durations are.
 
+mod answer;
 mod body;
 mod compute;
 pub mod credential;

@@ -10,9 +10,9 @@ use rand::{rand_core::UnwrapErr, rngs::SysRng};
 
 use super::{
     Service,
+    answer::{message, rate_limit},
     body::{self, check_media_type},
     problem::Problem,
-    routes::{message, rate_limit},
 };
 use crate::{
     oprf::ENCODED_LENGTH,

@@ -9,9 +9,9 @@ use axum::{
 
 use super::{
     Service,
+    answer::message,
     body::{self, check_media_type},
     problem::Problem,
-    routes::message,
 };
 use crate::{
     label::LabelLength,

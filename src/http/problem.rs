@@ -36,7 +36,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::routes::rate_limit;
+use super::answer::rate_limit;
 use crate::{
     server::quota::{AdmitError, QuotaStatus, Refusal, RefusalReason},
     store::StoreError,

@@ -11,7 +11,7 @@ use axum::{
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
-use super::{Service, problem::Problem, routes::message};
+use super::{Service, answer::message, problem::Problem};
 use crate::store::Store;
 
 pub(super) async fn manifest<S: Store>(

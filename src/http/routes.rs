@@ -1,16 +1,13 @@
-//! Which handler answers what, and what all answers have in common.
+//! Which handler answers what, and what happens around each of them.
 
 use std::{
-    format,
     sync::Arc,
     time::{Duration, Instant},
-    vec::Vec,
 };
 
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -21,7 +18,7 @@ use super::{
     problem::{Name, Problem},
     published,
 };
-use crate::{server::quota::QuotaStatus, store::Store, wire::MEDIA_TYPE};
+use crate::store::Store;
 
 /// Every route for clients and registrars. Each one that touches membership passes the quota, or wants the scope
 /// `enrol`, or serves what is published.
@@ -92,39 +89,4 @@ async fn observe<S: Store>(
         "answered"
     );
     response
-}
-
-/// A message of ours, not to be cached by anybody.
-pub(super) fn message(bytes: Vec<u8>) -> impl IntoResponse {
-    (
-        [
-            (header::CONTENT_TYPE, MEDIA_TYPE),
-            (header::CACHE_CONTROL, "no-store"),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ],
-        bytes,
-    )
-}
-
-/// Tells the account's quota: `r` elements remain of `q`, and it is full again in `t` seconds; an empty one takes
-/// `w` seconds to fill.
-pub(super) fn rate_limit(status: &QuotaStatus, headers: &mut HeaderMap) {
-    let seconds_for = |elements: u32| {
-        (u64::from(elements) * 86_400).div_ceil(u64::from(status.refill_per_day.max(1)))
-    };
-    let state = format!(
-        "\"account\";r={};t={}",
-        status.remaining,
-        seconds_for(status.capacity.saturating_sub(status.remaining))
-    );
-    let policy = format!(
-        "\"account\";q={};w={}",
-        status.capacity,
-        seconds_for(status.capacity)
-    );
-    for (name, value) in [("ratelimit", state), ("ratelimit-policy", policy)] {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    }
 }

@@ -2,7 +2,10 @@
 
 use std::{fmt, io, path::Path, process::ExitCode};
 
-use blindbook::http_client::{Problem, TransportError};
+use blindbook::{
+    http_client::{Problem, TransportError},
+    store::{PublishError, StoreError},
+};
 
 use crate::text::{duration, printable};
 
@@ -101,6 +104,19 @@ impl fmt::Display for Failure {
             | Self::Unreachable(message)
             | Self::Machine(message) => f.write_str(message),
             Self::Defect(message) => write!(f, "this should not happen: {message}"),
+        }
+    }
+}
+
+/// Terms that don't fit are the operator's to mend; a disk isn't.
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Store(StoreError::Io(_)) | PublishError::Folder(_) => {
+                Self::machine(error)
+            }
+            PublishError::Set(_) | PublishError::Manifest(_) => Self::defect(error),
+            _ => Self::bad_input(error),
         }
     }
 }

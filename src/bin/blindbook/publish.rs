@@ -2,10 +2,7 @@
 
 use std::{fmt, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
 
-use blindbook::{
-    http::Parts,
-    store::{PublishError, RedbStore, StoreError},
-};
+use blindbook::{http::Parts, store::RedbStore};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -88,9 +85,7 @@ pub(crate) fn request(operator: SocketAddr) -> Result<Report, Failure> {
 fn offline(config: &Config) -> Result<Report, Failure> {
     let parts: Parts<RedbStore> = config.open()?;
     let publishing = parts.publisher.publish(&parts.store, clock());
-    let publication = crate::serve::runtime()?
-        .block_on(publishing)
-        .map_err(|error| publish_failure(&error))?;
+    let publication = crate::serve::runtime()?.block_on(publishing)?;
     let base = publication.manifest.base();
     Ok(Report {
         sequence: publication.manifest.claims().sequence,
@@ -98,15 +93,6 @@ fn offline(config: &Config) -> Result<Report, Failure> {
         bytes: base.size,
         collisions: publication.collisions as u64,
     })
-}
-
-/// Terms that don't fit are the operator's to mend; a disk isn't.
-pub(crate) fn publish_failure(error: &PublishError) -> Failure {
-    match error {
-        PublishError::Store(StoreError::Io(_)) | PublishError::Folder(_) => Failure::machine(error),
-        PublishError::Set(_) | PublishError::Manifest(_) => Failure::defect(error),
-        _ => Failure::bad_input(error),
-    }
 }
 
 impl fmt::Display for Report {

@@ -18,7 +18,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{config::Config, failure::Failure, publish::publish_failure};
+use crate::{config::Config, failure::Failure};
 
 /// Longest file with a certificate or its key, in bytes.
 const MAX_PEM: u64 = 1 << 20;
@@ -74,10 +74,7 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<(), Failure> {
         let service = Service::new(parts).await.map_err(service_failure)?;
         if service.published().is_none() {
             // Registrars need a manifest to verify against before anybody can be enrolled.
-            let first = service
-                .publish()
-                .await
-                .map_err(|error| publish_failure(&error))?;
+            let first = service.publish().await?;
             tracing::info!(
                 members = first.manifest.base().count,
                 "first manifest published"
@@ -197,7 +194,7 @@ impl fmt::Display for Checked {
 
 fn service_failure(error: ServiceError) -> Failure {
     match error {
-        ServiceError::Publish(error) => publish_failure(&error),
+        ServiceError::Publish(error) => error.into(),
         ServiceError::Policy(_) | ServiceError::OtherKey => Failure::bad_input(error),
         other => Failure::machine(other),
     }

@@ -28,10 +28,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use crate::{
-    config::clock, connection::Connection, failure::Failure, publish::publish_failure,
-    serve::runtime,
-};
+use crate::{config::clock, connection::Connection, failure::Failure, serve::runtime};
 
 const NAME: &str = "demo.example";
 /// Longest page of metrics that is read, in bytes.
@@ -102,10 +99,7 @@ impl DemoService {
         let thread = thread::spawn(move || {
             runtime()?.block_on(async {
                 let service = Service::new(parts).await.map_err(Failure::machine)?;
-                service
-                    .publish()
-                    .await
-                    .map_err(|error| publish_failure(&error))?;
+                service.publish().await?;
                 // Whoever started this has gone if nobody listens.
                 let _gone = ready.send(());
                 let stop = async {
