@@ -301,7 +301,7 @@ impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RequestRate => f.write_str("too many requests"),
-            Self::Elements => f.write_str("the quota of elements is exhausted"),
+            Self::Elements => f.write_str("fewer elements are left than were asked for"),
             Self::RequestTooLarge { limit } => {
                 write!(f, "a request has at most {limit} elements")
             }
