@@ -793,3 +793,27 @@ fn a_service_with_tls_is_found_by_who_knows_its_authority() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(run(&mut service.with_config("serve")).0, BAD_INPUT);
 }
+
+/// A registrar always sent 8,192 elements at once: under a policy that lets it send fewer, nobody could be enrolled.
+#[test]
+fn an_import_fits_into_the_requests_that_the_policy_allows() {
+    let mut service = Service::new();
+    service.edit(
+        "[publish]",
+        "[policy.registrar]\nelements_per_request = 100\n\n[publish]",
+    );
+    service.start();
+    let registrar = service.token("registrar", "enrol");
+    let lines: String = (0..250)
+        .map(|number| format!("07700 900{number:03},u{number},nobody\n"))
+        .collect();
+    let file = members(&service, &lines);
+    let (code, _) = run(&mut service.as_client("enrol", &file, &registrar));
+    assert_eq!(code, REFUSED);
+    let enrolled = succeed(
+        service
+            .as_client("enrol", &file, &registrar)
+            .args(["--batch", "100"]),
+    );
+    assert_eq!(enrolled["changed"], 250);
+}

@@ -15,7 +15,7 @@ use self::{
 };
 use crate::{
     discover::{self, look_up, parse_contacts, read_contacts},
-    enrol::{self, Consents},
+    enrol::{self, Consents, Import},
     failure::Failure,
     publish,
     text::count,
@@ -77,7 +77,14 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Option<Failure>, Failure> {
     ))?;
     let consents = Consents::new(Some(town::CONSENT_TEXT), Some(town::CONSENT_SURFACE))?;
     let registrar = service.connect("registrar", "enrol")?;
-    let enrolled = enrol::import(&file, None, &consents, false, &registrar)?;
+    let import = Import {
+        file: &file,
+        region: None,
+        consents: &consents,
+        restart: false,
+        batch: enrol::BATCH,
+    };
+    let enrolled = import.run(&registrar)?;
     say(&format!("   {enrolled}"))?;
 
     let published = publish::request(service.operator)?;

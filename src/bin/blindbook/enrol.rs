@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Lines of a batch.
-const BATCH: usize = 8_192;
+pub(crate) const BATCH: u16 = 8_192;
 /// Batches that wait between two steps.
 const AHEAD: usize = 1;
 /// Rejected lines that are listed in the report; all of them are in the file beside it.
@@ -64,6 +64,9 @@ pub(crate) struct Args {
     /// Begins at the first line again, also if an earlier run got further
     #[arg(long)]
     restart: bool,
+    /// How many lines are evaluated in one request: at most what the service's policy lets a registrar send
+    #[arg(long, value_name = "LINES", default_value_t = BATCH, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -91,123 +94,137 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         args.consent_surface.as_deref(),
     )?;
     let connection = args.connection.connect()?;
-    import(
-        &args.file,
-        args.region,
-        &consents,
-        args.restart,
-        &connection,
-    )
+    let import = Import {
+        file: &args.file,
+        region: args.region,
+        consents: &consents,
+        restart: args.restart,
+        batch: args.batch,
+    };
+    import.run(&connection)
 }
 
-/// Enrols everybody in a file.
-pub(crate) fn import(
-    path: &Path,
-    region: Option<Region>,
-    consents: &Consents,
-    restart: bool,
-    connection: &Connection,
-) -> Result<Report, Failure> {
-    let begun = Instant::now();
-    let registrar = Registrar::start(connection)?;
-    let size = std::fs::metadata(path)
-        .map_err(|error| Failure::file(path, &error))?
-        .len();
-    let mut progress = if restart {
-        Progress::begin(path, &registrar)?
-    } else {
-        Progress::resume(path, &registrar)?
-    };
-    let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
-    let position = progress.position();
-    let reader = EnrolmentReader::resume(BufReader::new(file), region, position)
-        .map_err(|error| Failure::BadInput(format!("{}: {error}", path.display())))?;
-    let rejected_path = with_suffix(path, ".rejected");
-    let mut rejections = Rejections::resume(&rejected_path, progress.rejected())?;
-    // Before anything is paid for: it tells whether the disk takes it, and what an earlier run left is gone.
-    progress.save()?;
-    let mut report = Report {
-        resumed_after_line: position.line - 1,
-        changed: 0,
-        unchanged: 0,
-        rejected: 0,
-        rejected_lines: Vec::new(),
-        rejected_file: None,
-        seconds: 0.0,
-    };
+/// A file, and how it is to be enrolled.
+pub(crate) struct Import<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) region: Option<Region>,
+    pub(crate) consents: &'a Consents,
+    pub(crate) restart: bool,
+    pub(crate) batch: u16,
+}
 
-    let bar = bar(size, position.offset);
-    let label_length = registrar.label_length();
-    let outcome = thread::scope(|scope| {
-        let (sender, batches) = sync_channel(AHEAD);
-        scope.spawn(move || {
-            let mut reader = reader;
-            loop {
-                let batch = Batch::read(&mut reader, BATCH, label_length, consents)
-                    .map_err(|error| Failure::file(path, &error));
-                let last = !matches!(&batch, Ok(Some(_)));
-                // Nobody listens any more if a batch before this one failed.
-                if sender.send(batch).is_err() || last {
-                    return;
+impl Import<'_> {
+    /// Enrols everybody in the file.
+    pub(crate) fn run(&self, connection: &Connection) -> Result<Report, Failure> {
+        let Self {
+            file: path,
+            region,
+            consents,
+            restart,
+            batch,
+        } = *self;
+        let size_of_batch = usize::from(batch);
+        let begun = Instant::now();
+        let registrar = Registrar::start(connection)?;
+        let size = std::fs::metadata(path)
+            .map_err(|error| Failure::file(path, &error))?
+            .len();
+        let mut progress = if restart {
+            Progress::begin(path, &registrar)?
+        } else {
+            Progress::resume(path, &registrar)?
+        };
+        let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
+        let position = progress.position();
+        let reader = EnrolmentReader::resume(BufReader::new(file), region, position)
+            .map_err(|error| Failure::BadInput(format!("{}: {error}", path.display())))?;
+        let rejected_path = with_suffix(path, ".rejected");
+        let mut rejections = Rejections::resume(&rejected_path, progress.rejected())?;
+        // Before anything is paid for: it tells whether the disk takes it, and what an earlier run left is gone.
+        progress.save()?;
+        let mut report = Report {
+            resumed_after_line: position.line - 1,
+            changed: 0,
+            unchanged: 0,
+            rejected: 0,
+            rejected_lines: Vec::new(),
+            rejected_file: None,
+            seconds: 0.0,
+        };
+
+        let bar = bar(size, position.offset);
+        let label_length = registrar.label_length();
+        let outcome = thread::scope(|scope| {
+            let (sender, batches) = sync_channel(AHEAD);
+            scope.spawn(move || {
+                let mut reader = reader;
+                loop {
+                    let batch = Batch::read(&mut reader, size_of_batch, label_length, consents)
+                        .map_err(|error| Failure::file(path, &error));
+                    let last = !matches!(&batch, Ok(Some(_)));
+                    // Nobody listens any more if a batch before this one failed.
+                    if sender.send(batch).is_err() || last {
+                        return;
+                    }
                 }
+            });
+            let (sender, evaluated) = sync_channel(AHEAD);
+            let registrar = &registrar;
+            scope.spawn(move || {
+                while let Ok(batch) = batches.recv() {
+                    let evaluated = batch.and_then(|batch| {
+                        let Some(mut batch) = batch else {
+                            return Ok(None);
+                        };
+                        let members = std::mem::take(&mut batch.members);
+                        let message = registrar.evaluate(&batch.identifiers, members)?;
+                        Ok(Some((batch, message.map(Zeroizing::new))))
+                    });
+                    let last = !matches!(&evaluated, Ok(Some(_)));
+                    if sender.send(evaluated).is_err() || last {
+                        return;
+                    }
+                }
+            });
+            while let Ok(evaluated) = evaluated.recv() {
+                let Some((mut batch, message)) = evaluated? else {
+                    break;
+                };
+                let message = message.as_ref().map(|message| message.as_slice());
+                let outcome = registrar.enrol(message, batch.lines.len())?;
+                for refused in outcome.refused {
+                    if let Some(line) = batch.lines.get(usize::from(refused.index)) {
+                        batch.rejected.push(Rejection::new(*line, &refused.error));
+                    }
+                }
+                batch
+                    .rejected
+                    .sort_unstable_by_key(|rejection| rejection.line);
+                rejections.write(&batch.rejected)?;
+                progress.advance(batch.next, rejections.length)?;
+                report.changed += u64::from(outcome.changed);
+                report.unchanged += u64::from(outcome.unchanged);
+                report.rejected += batch.rejected.len() as u64;
+                let room = LISTED.saturating_sub(report.rejected_lines.len());
+                report
+                    .rejected_lines
+                    .extend(batch.rejected.into_iter().take(room));
+                bar.set_position(batch.next.offset);
             }
+            Ok::<(), Failure>(())
         });
-        let (sender, evaluated) = sync_channel(AHEAD);
-        let registrar = &registrar;
-        scope.spawn(move || {
-            while let Ok(batch) = batches.recv() {
-                let evaluated = batch.and_then(|batch| {
-                    let Some(mut batch) = batch else {
-                        return Ok(None);
-                    };
-                    let members = std::mem::take(&mut batch.members);
-                    let message = registrar.evaluate(&batch.identifiers, members)?;
-                    Ok(Some((batch, message.map(Zeroizing::new))))
-                });
-                let last = !matches!(&evaluated, Ok(Some(_)));
-                if sender.send(evaluated).is_err() || last {
-                    return;
-                }
-            }
-        });
-        while let Ok(evaluated) = evaluated.recv() {
-            let Some((mut batch, message)) = evaluated? else {
-                break;
-            };
-            let message = message.as_ref().map(|message| message.as_slice());
-            let outcome = registrar.enrol(message, batch.lines.len())?;
-            for refused in outcome.refused {
-                if let Some(line) = batch.lines.get(usize::from(refused.index)) {
-                    batch.rejected.push(Rejection::new(*line, &refused.error));
-                }
-            }
-            batch
-                .rejected
-                .sort_unstable_by_key(|rejection| rejection.line);
-            rejections.write(&batch.rejected)?;
-            progress.advance(batch.next, rejections.length)?;
-            report.changed += u64::from(outcome.changed);
-            report.unchanged += u64::from(outcome.unchanged);
-            report.rejected += batch.rejected.len() as u64;
-            let room = LISTED.saturating_sub(report.rejected_lines.len());
-            report
-                .rejected_lines
-                .extend(batch.rejected.into_iter().take(room));
-            bar.set_position(batch.next.offset);
-        }
-        Ok::<(), Failure>(())
-    });
-    bar.finish_and_clear();
-    outcome.map_err(|failure| match progress.position().line - 1 {
-        0 => failure,
-        lines => failure.hint(&format!(
-            "{} lines are done, and not done again",
-            count(lines)
-        )),
-    })?;
-    report.rejected_file = (report.rejected > 0).then(|| rejected_path.display().to_string());
-    report.seconds = begun.elapsed().as_secs_f64();
-    Ok(report)
+        bar.finish_and_clear();
+        outcome.map_err(|failure| match progress.position().line - 1 {
+            0 => failure,
+            lines => failure.hint(&format!(
+                "{} lines are done, and not done again",
+                count(lines)
+            )),
+        })?;
+        report.rejected_file = (report.rejected > 0).then(|| rejected_path.display().to_string());
+        report.seconds = begun.elapsed().as_secs_f64();
+        Ok(report)
+    }
 }
 
 /// On standard error, and only if that is a terminal.
