@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// The name of the service, which clients build in: for example chat.example
     #[arg(long)]
     service: String,
-    /// The epoch of the evaluation key: one more at each rotation
+    /// The epoch of the evaluation key: one more than that of the key that it replaces
     #[arg(long, default_value_t = 1)]
     epoch: u64,
     #[command(flatten)]
