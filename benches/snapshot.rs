@@ -35,7 +35,7 @@ fn lookup(criterion: &mut Criterion) {
         }
         let bytes = builder.build().unwrap();
         let manifest = publish(&bytes, length);
-        let segment = Segment::open(&bytes, &manifest).unwrap();
+        let mut segment = Segment::open(&bytes, &manifest).unwrap();
         println!(
             "{members} members: {:.1} bits a tag without labels",
             (bytes.len() - 20 * tags.len()) as f64 * 8.0 / tags.len() as f64

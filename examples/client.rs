@@ -109,7 +109,7 @@ fn discover(server: &Server<'_>, key: &SnapshotPublicKey, numbers: &[&str]) -> R
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let segment = server.send("GET", &format!("/v1/segments/{id}"), &[])?;
-    for found in state.find(&Segment::open(&segment, &manifest)?, &contacts)? {
+    for found in state.find(&mut [Segment::open(&segment, &manifest)?], &contacts)? {
         let label = found.label.as_bytes().escape_ascii();
         println!("found: {} is {label}", numbers[found.identifier]);
     }

@@ -85,7 +85,9 @@ fn main() -> Result<()> {
         set.add(&member.unblinded, &member.label)?;
     }
     let built = set.build()?;
-    let manifest = snapshot_key.sign(&terms.draft(None, built.entry, now()?)?)?;
+    let mut draft = terms.draft(None, now()?)?;
+    draft.segments = vec![built.summary.entry(0, draft.sequence)];
+    let manifest = snapshot_key.sign(&draft)?;
     println!(
         "published: {} bytes, and a manifest of {}",
         built.bytes.len(),
@@ -111,7 +113,7 @@ fn main() -> Result<()> {
         state.finish(expect, &answer)?; // verified before anything is kept
     }
     let segment = Segment::open(&built.bytes, &manifest)?;
-    for found in state.find(&segment, &contacts)? {
+    for found in state.find(&mut [segment], &contacts)? {
         let label = found.label.as_bytes().escape_ascii();
         println!("contact {}: found, {label}", found.identifier);
     }

@@ -11,11 +11,13 @@ use blindbook::{
     oprf::{Epoch, ServiceId, Tag},
     snapshot::{
         ChainError, Manifest, ManifestDraft, ManifestError, Segment, SegmentBuilder, SegmentError,
-        SegmentSummary, SignedManifest,
+        SignedManifest,
     },
 };
 use ed25519_dalek::{Signer, SigningKey};
-use published::{NOW, draft, entry, key, other_public_key, publish, sealed, service};
+use published::{
+    HEADER, NOW, check, draft, entry, key, other_public_key, publish, sealed, service, summary,
+};
 use rand::{SeedableRng, rngs::StdRng};
 
 const LABELS: LabelLength = match LabelLength::new(4) {
@@ -53,16 +55,15 @@ fn a_segment_cut_anywhere_is_refused() {
     let manifest = publish(&bytes, LABELS);
     for length in 0..bytes.len() {
         let cut = &bytes[..length];
+        assert_eq!(summary(cut).unwrap_err(), SegmentError::Length, "{length}");
+        assert_eq!(check(cut, &manifest).unwrap_err(), SegmentError::Length);
+        // Even if it is this cut one that was signed: its header says how long it is.
+        let error = check(cut, &publish(cut, LABELS)).unwrap_err();
         let expected = match length {
-            0..8 => SegmentError::NotASegment,
-            _ => SegmentError::Length,
+            0..HEADER => SegmentError::Length,
+            _ => SegmentError::OtherSegment,
         };
-        assert_eq!(SegmentSummary::read(cut).unwrap_err(), expected, "{length}");
-        // Even if it is this cut one that was signed.
-        let error = Segment::open(cut, &publish(cut, LABELS)).unwrap_err();
         assert_eq!(error, expected, "{length}");
-        let error = Segment::open(cut, &manifest).unwrap_err();
-        assert_eq!(error, SegmentError::OtherSegment, "{length}");
     }
 }
 
@@ -77,17 +78,21 @@ fn a_segment_with_any_other_byte_is_refused() {
         for flip in FLIPS {
             let mut forged = bytes.clone();
             forged[at] ^= flip;
-            let error = Segment::open(&forged, &manifest).unwrap_err();
-            assert_eq!(error, SegmentError::OtherSegment, "{at} {flip}");
-            let read = SegmentSummary::read(&forged);
+            let error = check(&forged, &manifest).unwrap_err();
+            if at >= HEADER {
+                assert_eq!(error, SegmentError::OtherSegment, "{at} {flip}");
+            }
+            let read = summary(&forged);
+            // A base has the bytes of a delta of the empty set, but for its kind.
+            let other_kind = at == 9 && flip == 2;
             assert_eq!(
                 read.is_ok(),
-                told_by_the_manifest.contains(&at),
+                other_kind || told_by_the_manifest.contains(&at),
                 "{at} {flip}"
             );
             let expected = match at {
                 0..8 => SegmentError::NotASegment,
-                8 | 9 | 14 | 15 => SegmentError::Unknown,
+                8 => SegmentError::Unknown,
                 _ => continue,
             };
             assert_eq!(read.unwrap_err(), expected, "{at} {flip}");
@@ -95,7 +100,7 @@ fn a_segment_with_any_other_byte_is_refused() {
         // Signed by the publisher itself: nothing is found that the bytes don't say.
         let mut forged = bytes.clone();
         forged[at] ^= 0x41;
-        if let Ok(segment) = Segment::open(&forged, &publish(&forged, LABELS)) {
+        if let Ok(mut segment) = Segment::open(&forged, &publish(&forged, LABELS)) {
             assert!(!told_by_the_manifest.contains(&at), "{at}");
             if let Ok(found) = segment.find(&wanted) {
                 assert!(found.len() <= TAGS.len());
@@ -111,23 +116,32 @@ fn a_segment_with_any_other_byte_is_refused() {
 
 #[test]
 fn a_segment_that_counts_wrong_is_refused_before_anything_is_allocated() {
-    for count in [0, 2, 4, 1_024, 1 << 40, (1 << 40) + 1, u64::MAX] {
-        let mut forged = segment();
-        forged[56..64].copy_from_slice(&u64::to_be_bytes(count));
-        let error = SegmentSummary::read(&forged).unwrap_err();
-        assert_eq!(error, SegmentError::NotCanonical, "{count}");
-    }
-    // Lengths of sections that overflow, or reach beyond the file.
-    for (at, word) in [
-        (80, 1),
-        (88, u64::MAX),
-        (144, u64::MAX),
-        (200, u64::MAX),
-        (200, 1 << 40),
-    ] {
-        let mut forged = segment();
-        forged[at..at + 8].copy_from_slice(&u64::to_be_bytes(word));
-        SegmentSummary::read(&forged).unwrap_err();
+    // Tags, deleted ranks, the set that is changed, and bytes of the ranks and the tags.
+    for at in [56, 64, 72, 80, 88] {
+        for word in [0, 1, 2, 4, 1_024, 1 << 40, (1 << 40) + 1, u64::MAX] {
+            let mut forged = segment();
+            let before = forged.clone();
+            forged[at..at + 8].copy_from_slice(&u64::to_be_bytes(word));
+            if forged == before {
+                continue;
+            }
+            summary(&forged).unwrap_err();
+            // With the parameters that belong to the count, and signed.
+            if let Some(count) = forged.get(56..64).filter(|_| at == 56 && word <= 1 << 40) {
+                let count = u64::from_be_bytes(count.try_into().unwrap());
+                forged[10] = (count / 1_024).checked_ilog2().unwrap_or(0) as u8;
+                let mean = core::f64::consts::LN_2 * 2_f64.powi(64) / count.max(1) as f64;
+                forged[11] = if count == 0 {
+                    0
+                } else {
+                    (mean.log2() as u8).min(63)
+                };
+            }
+            let mut manifest = entry(&forged);
+            manifest.size = u64::MAX;
+            check(&forged, &verified(&draft(1, [0; 32], manifest, LABELS))).unwrap_err();
+            check(&forged, &publish(&forged, LABELS)).unwrap_err();
+        }
     }
 }
 
@@ -181,8 +195,11 @@ fn each_damage_of_a_manifest_has_its_error() {
     assert_eq!(refused(segments, &[2]), Length);
     assert_eq!(refused(segments, &[255]), BadField("segments"));
     assert_eq!(refused(segments + 1, &[0]), Unknown);
-    assert_eq!(refused(segments + 1, &[2]), Unknown);
-    assert_eq!(refused(segments + 50, &[1]), BadField("base_sequence"));
+    assert_eq!(refused(segments + 1, &[4]), Unknown);
+    // A delta instead of the base; a base that changes something; one from the future; one that leads nowhere.
+    for (at, byte) in [(1, 2), (65, 1), (73, 2), (73, 0)] {
+        assert_eq!(refused(segments + at, &[byte]), BadField("segments"));
+    }
     let longer = [bytes.as_slice(), &[0]].concat();
     assert_eq!(SignedManifest::decode(&longer).unwrap_err(), Length);
     // A body without a signature, and none with one.

@@ -118,7 +118,7 @@ fn an_address_book_is_matched_and_only_news_are_evaluated_later() {
     let mut world = World::new();
     let segment = world.segment(&numbers(0..100));
     let manifest = signed(&world.draft(&segment, 1, [0; 32]));
-    let opened = Segment::open(&segment, &manifest).unwrap();
+    let mut opened = [Segment::open(&segment, &manifest).unwrap()];
 
     let mut state = SyncState::new(&service(), &mut world.rng);
     assert_eq!(
@@ -128,7 +128,7 @@ fn an_address_book_is_matched_and_only_news_are_evaluated_later() {
         SyncError::NoManifest
     );
     assert_eq!(
-        state.find(&opened, &numbers(0..1)).unwrap_err(),
+        state.find(&mut opened, &numbers(0..1)).unwrap_err(),
         SegmentError::OtherSegment
     );
     let followed = state.follow(&manifest, NOW).unwrap();
@@ -139,7 +139,7 @@ fn an_address_book_is_matched_and_only_news_are_evaluated_later() {
 
     let contacts = numbers(90..120);
     assert_eq!(world.evaluate_all(&mut state, &contacts), [64]);
-    let found = state.find(&opened, &contacts).unwrap();
+    let found = state.find(&mut opened, &contacts).unwrap();
     let places: Vec<usize> = found.iter().map(|found| found.identifier).collect();
     assert_eq!(places, (0..10).collect::<Vec<_>>());
     assert_eq!(found[3].label.as_bytes(), b"0093");
@@ -154,7 +154,7 @@ fn an_address_book_is_matched_and_only_news_are_evaluated_later() {
     assert_eq!(state.known(), 25);
     assert_eq!(state.pending(&contacts), 2);
     assert_eq!(world.evaluate_all(&mut state, &contacts), [16]);
-    assert_eq!(state.find(&opened, &contacts).unwrap().len(), 5);
+    assert_eq!(state.find(&mut opened, &contacts).unwrap().len(), 5);
     assert!(world.evaluate_all(&mut state, &contacts).is_empty());
 }
 
@@ -312,8 +312,8 @@ fn a_label_that_does_not_open_is_no_match() {
         let mut state = SyncState::new(&service(), &mut world.rng);
         let _followed = state.follow(&manifest, NOW).unwrap();
         world.evaluate_all(&mut state, &ada);
-        let opened = Segment::open(&segment, &manifest).unwrap();
-        assert_eq!(state.find(&opened, &ada).unwrap().len(), matches);
+        let mut opened = [Segment::open(&segment, &manifest).unwrap()];
+        assert_eq!(state.find(&mut opened, &ada).unwrap().len(), matches);
     }
 }
 

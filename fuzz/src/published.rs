@@ -4,7 +4,7 @@ use blindbook::{
     label::LabelLength,
     oprf::{Epoch, PublicKey, ServiceId},
     snapshot::{
-        Manifest, ManifestDraft, SegmentEntry, SegmentSummary, SignedManifest, SnapshotKey,
+        Kind, Manifest, ManifestDraft, SegmentEntry, SegmentSummary, SignedManifest, SnapshotKey,
     },
 };
 
@@ -29,6 +29,23 @@ pub fn verified(bytes: &[u8]) -> Option<Manifest> {
     signed.verify(&key().public_key()).ok()
 }
 
+/// The segment; and if it is a delta, a base that it could change.
+fn segments(segment: &SegmentSummary) -> Vec<SegmentEntry> {
+    if segment.kind == Kind::Base {
+        return vec![segment.entry(0, 1)];
+    }
+    let base = SegmentEntry {
+        kind: Kind::Base,
+        id: [0; 32],
+        size: 0,
+        count: segment.changed,
+        deletes: 0,
+        from: 0,
+        to: 1,
+    };
+    vec![base, segment.entry(1, 2)]
+}
+
 /// A manifest that names a segment of this service.
 pub fn publish(segment: &SegmentSummary, label_length: LabelLength) -> Manifest {
     let draft = ManifestDraft {
@@ -37,18 +54,11 @@ pub fn publish(segment: &SegmentSummary, label_length: LabelLength) -> Manifest 
         label_length,
         epoch: segment.epoch,
         public_key: PublicKey::decode(&GENERATOR).expect("an element"),
-        sequence: 1,
-        previous: [0; 32],
+        sequence: 2,
+        previous: [1; 32],
         not_before: 0,
         not_after: u64::MAX,
-        segments: vec![SegmentEntry {
-            kind: segment.kind,
-            id: segment.id,
-            size: segment.size,
-            count: segment.count,
-            base_sequence: 0,
-            roots: segment.roots,
-        }],
+        segments: segments(segment),
     };
     verified(&key().sign(&draft).expect("a valid draft")).expect("its own signature")
 }

@@ -30,11 +30,13 @@ pub fn run(data: &[u8]) {
 /// A second reader, written from the drawing of the format and not from the code, finds the set, and
 /// the builder writes the same bytes from it; looking the tags up gives the same labels.
 fn check(bytes: &[u8]) {
-    let Ok(summary) = SegmentSummary::read(bytes) else {
+    let Ok(summary) = SegmentSummary::read(bytes, bytes.len() as u64) else {
         return;
     };
     let set = plain::decode(bytes);
     assert_eq!(set.len() as u64, summary.count);
+    let deletes = plain::deletes(bytes);
+    assert_eq!(deletes.len() as u64, summary.deletes);
     assert!(set.is_sorted_by(|a, b| a.0 < b.0));
 
     let sealed = usize::from(summary.sealed_label);
@@ -42,7 +44,11 @@ fn check(bytes: &[u8]) {
         .filter_map(|length| LabelLength::new(length).ok())
         .find(|length| length.sealed() == sealed)
         .expect("a length that labels have");
-    let mut builder = SegmentBuilder::new(summary.service, summary.epoch, label_length);
+    let mut builder = SegmentBuilder::new(summary.service, summary.epoch, label_length)
+        .changing(summary.kind, summary.changed);
+    for rank in deletes.into_iter().rev() {
+        builder.delete(rank).expect("a rank of the set");
+    }
     for (tag, label) in set.iter().rev() {
         builder.add(Tag::new(*tag), label).expect("its length");
     }
@@ -50,7 +56,7 @@ fn check(bytes: &[u8]) {
 
     if summary.service == published::service().hash() {
         let manifest = published::publish(&summary, label_length);
-        let segment = Segment::open(bytes, &manifest).expect("the manifest names it");
+        let mut segment = Segment::open(bytes, &manifest).expect("the manifest names it");
         // Neighbours of members are asked for too, and are found only if they are members themselves.
         let wanted: Vec<Tag> = set
             .iter()
@@ -58,7 +64,8 @@ fn check(bytes: &[u8]) {
             .map(Tag::new)
             .collect();
         let found = segment.find(&wanted).expect("it was checked");
-        let found = found.iter().map(|one| (one.tag.get(), one.sealed_label));
+        let found = found.iter();
+        let found = found.map(|one| (one.tag.get(), one.sealed_label.as_slice()));
         assert!(found.eq(set.iter().copied()));
     }
 }

@@ -6,7 +6,7 @@ use super::{identifier::Identifier, sync::SyncState};
 use crate::{
     label::Label,
     oprf::{ContactKey, Tag},
-    snapshot::{Segment, SegmentError},
+    snapshot::{ReadAt, Search, Segment, SegmentError},
 };
 
 /// A contact that can be found on the service.
@@ -21,39 +21,62 @@ pub struct Match {
 impl SyncState {
     /// Looks up every identifier that has been evaluated, in the order of `identifiers`.
     ///
-    /// A tag alone is no match: 64 bits collide by chance. It is one if its label opens.
+    /// `path` leads to the newest set that the manifest names: a base, then what changes it. A tag alone is no match:
+    /// 64 bits collide by chance. It is one if its label opens.
     ///
     /// # Errors
     ///
-    /// A segment that its own publisher wrote wrongly, or one of another service or epoch than this state's.
-    pub fn find(
+    /// Segments that can't be read, don't follow each other, were written wrongly by their own publisher, or are of
+    /// another service or epoch than this state.
+    pub fn find<R: ReadAt>(
         &self,
-        segment: &Segment<'_>,
+        path: &mut [Segment<R>],
         identifiers: &[Identifier],
-    ) -> Result<Vec<Match>, SegmentError> {
-        let epoch = segment.epoch();
-        if segment.service() != self.service_hash() || self.epoch() != Some(epoch) {
-            return Err(SegmentError::OtherSegment);
+    ) -> Result<Vec<Match>, R::Error> {
+        let ours = |segment: &Segment<R>| {
+            segment.service() == self.service_hash() && self.epoch() == Some(segment.epoch())
+        };
+        if !path.iter().all(ours) {
+            return Err(SegmentError::OtherSegment.into());
         }
-        let keys: Vec<(usize, ContactKey)> = identifiers
+        let mut search = self.search(identifiers);
+        for segment in path {
+            search.read(segment)?;
+        }
+        Ok(self.matches(search, identifiers))
+    }
+
+    /// Begins to look up every identifier that has been evaluated, for a caller who reads segments one by one.
+    #[must_use]
+    pub fn search(&self, identifiers: &[Identifier]) -> Search {
+        let tags: Vec<Tag> = self.keys(identifiers).map(|(_, key)| key.tag()).collect();
+        Search::new(&tags)
+    }
+
+    /// Who was found, in the order of `identifiers`.
+    #[must_use]
+    pub fn matches(&self, search: Search, identifiers: &[Identifier]) -> Vec<Match> {
+        let found = search.found();
+        let Some(epoch) = self.epoch() else {
+            return Vec::new();
+        };
+        let matches = self.keys(identifiers).filter_map(|(identifier, key)| {
+            let at = found.binary_search_by_key(&key.tag(), |entry| entry.tag);
+            let label = Label::open(&found.get(at.ok()?)?.sealed_label, &key, epoch).ok()?;
+            Some(Match { identifier, label })
+        });
+        matches.collect()
+    }
+
+    fn keys(&self, identifiers: &[Identifier]) -> impl Iterator<Item = (usize, ContactKey)> {
+        let epoch = self.epoch();
+        identifiers
             .iter()
             .enumerate()
-            .filter_map(|(index, identifier)| {
+            .filter_map(move |(index, identifier)| {
                 let unblinded = self.unblinded(identifier)?;
-                let key = ContactKey::derive(self.service_hash(), epoch, unblinded);
+                let key = ContactKey::derive(self.service_hash(), epoch?, unblinded);
                 Some((index, key))
             })
-            .collect();
-        let wanted: Vec<Tag> = keys.iter().map(|(_, key)| key.tag()).collect();
-        let found = segment.find(&wanted)?;
-        let matches = keys.iter().filter_map(|(identifier, key)| {
-            let at = found.binary_search_by_key(&key.tag(), |entry| entry.tag);
-            let label = Label::open(found.get(at.ok()?)?.sealed_label, key, epoch).ok()?;
-            Some(Match {
-                identifier: *identifier,
-                label,
-            })
-        });
-        Ok(matches.collect())
     }
 }

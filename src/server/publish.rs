@@ -8,10 +8,7 @@ use core::time::Duration;
 use crate::{
     label::{Label, LabelError, LabelLength},
     oprf::{ContactKey, Epoch, PublicKey, ServiceId, UnblindedElement},
-    snapshot::{
-        BuildError, Manifest, ManifestDraft, SegmentBuilder, SegmentEntry, SegmentError,
-        SegmentSummary,
-    },
+    snapshot::{BuildError, Manifest, ManifestDraft, SegmentBuilder, SegmentError, SegmentSummary},
     timestamp::Timestamp,
 };
 
@@ -70,7 +67,7 @@ impl Terms {
         Ok(())
     }
 
-    /// The manifest that follows `last`, to be signed.
+    /// The manifest that follows `last`, to be given its segments and signed.
     ///
     /// # Errors
     ///
@@ -78,7 +75,6 @@ impl Terms {
     pub fn draft(
         &self,
         last: Option<&Manifest>,
-        base: SegmentEntry,
         at: Timestamp,
     ) -> Result<ManifestDraft, TermsError> {
         if let Some(last) = last {
@@ -95,7 +91,7 @@ impl Terms {
             previous: last.map_or([0; 32], |last| *last.hash()),
             not_before: seconds(at.saturating_sub(SLOW_CLOCKS)),
             not_after: seconds(at.saturating_add(self.valid_for)),
-            segments: Vec::from([base]),
+            segments: Vec::new(),
         })
     }
 }
@@ -115,8 +111,8 @@ pub struct FindableSet {
 pub struct BuiltSet {
     /// The segment.
     pub bytes: Vec<u8>,
-    /// What the manifest says of it.
-    pub entry: SegmentEntry,
+    /// What is in it.
+    pub summary: SegmentSummary,
     /// Members who can't be found because another one's tag is the same. With 100 million members there is one
     /// such pair in 3,700 epochs.
     pub collisions: usize,
@@ -158,16 +154,8 @@ impl FindableSet {
     pub fn build(mut self) -> Result<BuiltSet, SetError> {
         let collisions = self.builder.drop_duplicates();
         let bytes = self.builder.build()?;
-        let summary = SegmentSummary::read(&bytes)?;
         Ok(BuiltSet {
-            entry: SegmentEntry {
-                kind: summary.kind,
-                id: summary.id,
-                size: summary.size,
-                count: summary.count,
-                base_sequence: 0,
-                roots: summary.roots,
-            },
+            summary: SegmentSummary::read(&bytes, bytes.len() as u64)?,
             bytes,
             collisions,
         })

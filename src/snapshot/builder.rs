@@ -1,11 +1,11 @@
-//! From tags and sealed labels, in any order, to the bytes of a base segment.
+//! From tags and sealed labels, in any order, to the bytes of a segment.
 
 use alloc::vec::Vec;
 
 use super::{
-    format::{self, DIRECTORY_LEAF, HEADER, Header, Kind, MAX_COUNT, SECTIONS, Section},
-    merkle::Tree,
+    format::{Kind, Shape},
     rice,
+    writer::{InMemory, SegmentWriter},
 };
 use crate::{
     label::LabelLength,
@@ -19,22 +19,29 @@ pub enum BuildError {
     /// A sealed label of another length than the service's.
     #[error("a sealed label has another length than the others")]
     LabelLength,
-    /// The same tag twice: one of the two couldn't be found.
-    #[error("a tag is in the set twice")]
+    /// The same tag twice, of which one couldn't be found; or, where order is asked for, a tag out of order.
+    #[error("a tag is in the set twice, or out of order")]
     DuplicateTag,
+    /// The same rank twice, or one that the set doesn't have.
+    #[error("a rank is deleted twice, or isn't in the set")]
+    Rank,
+    /// Not as many members as were announced.
+    #[error("not as many members as were announced")]
+    Count,
     /// More than 2^40 tags.
     #[error("more tags than a segment can hold")]
     TooMany,
 }
 
-/// Collects a set and writes it as a base segment.
+/// Collects a set, or what changes one, and writes it as a segment in memory.
 ///
-/// The bytes depend on the set alone and not on the order in which it was collected.
+/// The bytes depend on the set alone and not on the order in which it was collected. For sets that memory doesn't
+/// hold there is [`SegmentWriter`].
 #[derive(Debug)]
 pub struct SegmentBuilder {
-    service: [u8; 32],
-    epoch: Epoch,
-    stride: usize,
+    /// Its counts are filled in when it is written.
+    shape: Shape,
+    deletes: Vec<u64>,
     /// Each tag and which label is its.
     tags: Vec<(Tag, usize)>,
     labels: Vec<u8>,
@@ -44,13 +51,24 @@ impl SegmentBuilder {
     /// Starts an empty set for a service ([`ServiceId::hash`](crate::oprf::ServiceId::hash)) and epoch.
     #[must_use]
     pub fn new(service: [u8; 32], epoch: Epoch, label_length: LabelLength) -> Self {
+        Self::empty(Shape::base(service, epoch, label_length, 0))
+    }
+
+    pub(super) fn empty(shape: Shape) -> Self {
         Self {
-            service,
-            epoch,
-            stride: label_length.sealed(),
+            shape,
+            deletes: Vec::new(),
             tags: Vec::new(),
             labels: Vec::new(),
         }
+    }
+
+    /// Makes it a delta of a set with so many tags.
+    #[must_use]
+    pub fn changing(mut self, kind: Kind, members: u64) -> Self {
+        self.shape.kind = kind;
+        self.shape.changed = members;
+        self
     }
 
     /// Adds a member who can be found.
@@ -59,11 +77,26 @@ impl SegmentBuilder {
     ///
     /// [`BuildError::LabelLength`], and the set is as before.
     pub fn add(&mut self, tag: Tag, sealed_label: &[u8]) -> Result<(), BuildError> {
-        if sealed_label.len() != self.stride {
+        let stride = self.stride();
+        if sealed_label.len() != stride {
             return Err(BuildError::LabelLength);
         }
-        self.tags.push((tag, self.labels.len() / self.stride));
+        self.tags.push((tag, self.labels.len() / stride));
         self.labels.extend_from_slice(sealed_label);
+        Ok(())
+    }
+
+    /// Deletes the tag before which there are `rank` others in the set that is changed. A member with another label is
+    /// deleted and added.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Rank`] if there are fewer tags.
+    pub fn delete(&mut self, rank: u64) -> Result<(), BuildError> {
+        if rank >= self.shape.changed {
+            return Err(BuildError::Rank);
+        }
+        self.deletes.push(rank);
         Ok(())
     }
 
@@ -72,7 +105,7 @@ impl SegmentBuilder {
     /// Two tags of 64 bits can be the same by chance: see [`BuildError::DuplicateTag`].
     pub fn drop_duplicates(&mut self) -> usize {
         let before = self.tags.len();
-        let (labels, stride) = (&self.labels, self.stride);
+        let (labels, stride) = (&self.labels, self.stride());
         let label = |index: usize| labels.get(index * stride..(index + 1) * stride);
         self.tags
             .sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| label(a.1).cmp(&label(b.1))));
@@ -80,13 +113,13 @@ impl SegmentBuilder {
         before - self.tags.len()
     }
 
-    /// How many tags there are.
+    /// How many tags were added.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tags.len()
     }
 
-    /// Whether there are none.
+    /// Whether none were.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tags.is_empty()
@@ -96,84 +129,32 @@ impl SegmentBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::DuplicateTag`] or [`BuildError::TooMany`].
+    /// [`BuildError::DuplicateTag`], [`BuildError::Rank`] or [`BuildError::TooMany`].
     pub fn build(mut self) -> Result<Vec<u8>, BuildError> {
+        self.deletes.sort_unstable();
+        if !self.deletes.is_sorted_by(|a, b| a < b) {
+            return Err(BuildError::Rank);
+        }
         self.tags.sort_unstable();
-        if self.tags.is_sorted_by(|a, b| a.0 < b.0) {
-            self.write()
-        } else {
-            Err(BuildError::DuplicateTag)
+        self.shape.count = self.tags.len() as u64;
+        self.shape.deletes = self.deletes.len() as u64;
+        let mut deletes = rice::Writer::default();
+        let parameter = self.shape.deletes_parameter();
+        for rank in &self.deletes {
+            deletes.ascend(*rank, parameter);
         }
+        let mut writer = SegmentWriter::new(self.shape, deletes.finish())?;
+        let mut sections = InMemory::default();
+        for (tag, label) in &self.tags {
+            let at = label * self.stride();
+            let sealed = self.labels.get(at..at + self.stride());
+            writer.push(*tag, sealed.unwrap_or_default(), &mut sections)?;
+        }
+        let head = writer.finish(&mut sections)?.head;
+        Ok(sections.behind(head))
     }
 
-    fn write(self) -> Result<Vec<u8>, BuildError> {
-        let header = Header {
-            kind: Kind::Base,
-            service: self.service,
-            epoch: self.epoch,
-            count: self.tags.len() as u64,
-            label_stride: self.stride as u16,
-            base_sequence: 0,
-        };
-        if header.count > MAX_COUNT {
-            return Err(BuildError::TooMany);
-        }
-        let mut directory = Vec::new();
-        let mut tags = Vec::new();
-        let mut labels = Vec::with_capacity(self.labels.len());
-        let (mut tags_tree, mut labels_tree) = (Tree::default(), Tree::default());
-        let mut rest = self.tags.as_slice();
-        for shard in 0..header.shards() {
-            put_entry(tags.len(), self.tags.len() - rest.len(), &mut directory);
-            let in_shard = rest.partition_point(|(tag, _)| header.shard_of(*tag) == shard);
-            let (members, later) = rest.split_at(in_shard);
-            rest = later;
-
-            let (tags_start, labels_start) = (tags.len(), labels.len());
-            let mut writer = rice::Writer::new(&mut tags);
-            let mut least = 0;
-            for (tag, label) in members {
-                let low = header.low_bits(*tag);
-                writer.gap(low - least, header.rice_parameter());
-                least = low.wrapping_add(1);
-                let at = label * self.stride;
-                labels.extend_from_slice(self.labels.get(at..at + self.stride).unwrap_or_default());
-            }
-            writer.finish();
-            tags_tree.push(tags.get(tags_start..).unwrap_or_default());
-            labels_tree.push(labels.get(labels_start..).unwrap_or_default());
-        }
-        put_entry(tags.len(), self.tags.len(), &mut directory);
-
-        let mut directory_tree = Tree::default();
-        directory
-            .chunks(DIRECTORY_LEAF)
-            .for_each(|leaf| directory_tree.push(leaf));
-        let contents = [&directory, &tags, &labels];
-        let roots = [directory_tree, tags_tree, labels_tree].map(Tree::root);
-        let mut sections = [Section::default(); SECTIONS];
-        let mut offset = HEADER as u64;
-        for ((section, content), root) in sections.iter_mut().zip(contents).zip(roots) {
-            *section = Section {
-                offset,
-                length: content.len() as u64,
-                root,
-            };
-            offset += section.length;
-        }
-        let mut out = Vec::with_capacity(usize::try_from(offset).map_err(|_| BuildError::TooMany)?);
-        header.encode(&sections, &mut out);
-        contents
-            .into_iter()
-            .for_each(|content| out.extend_from_slice(content));
-        Ok(out)
+    fn stride(&self) -> usize {
+        usize::from(self.shape.label_stride)
     }
-}
-
-fn put_entry(offset: usize, rank: usize, directory: &mut Vec<u8>) {
-    let entry = format::DirectoryEntry {
-        offset: offset as u64,
-        rank: rank as u64,
-    };
-    directory.extend_from_slice(&entry.encode());
 }

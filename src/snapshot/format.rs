@@ -1,7 +1,5 @@
 //! The header of a segment and what follows from its count. Drawn in [`crate::snapshot`].
 
-use alloc::vec::Vec;
-
 use crate::{
     label::LabelLength,
     oprf::{Epoch, Tag},
@@ -9,13 +7,14 @@ use crate::{
 
 pub(super) const MAGIC: [u8; 8] = *b"bbsegmnt";
 pub(super) const VERSION: u8 = 1;
-pub(super) const SECTIONS: usize = 3;
-pub(super) const HEADER: usize = 72 + SECTIONS * SECTION_ENTRY;
-const SECTION_ENTRY: usize = 56;
-pub(super) const DIRECTORY_ENTRY: u64 = 16;
-/// Bytes of the directory in a Merkle leaf.
-pub(super) const DIRECTORY_LEAF: usize = 4_096;
-/// Most tags in a segment: 2^40, ten thousand times the largest service.
+/// Bytes of the header.
+pub(super) const HEADER: usize = 224;
+const DIRECTORY_ENTRY: u64 = 16;
+/// Bytes of a SHA-256.
+pub(super) const HASH: u64 = 32;
+/// Bytes of the directory, or of the deleted ranks, in a Merkle leaf.
+pub(super) const BLOCK: usize = 4_096;
+/// Most tags in a set: 2^40, ten thousand times the largest service.
 pub(super) const MAX_COUNT: u64 = 1 << 40;
 
 /// What a segment holds.
@@ -25,11 +24,17 @@ pub(super) const MAX_COUNT: u64 = 1 << 40;
 pub enum Kind {
     /// A whole set.
     Base = 1,
+    /// What changed from one slot to the next.
+    Daily = 2,
+    /// What changed since the base.
+    Cumulative = 3,
 }
 
 impl Kind {
     pub(super) fn decode(byte: u8) -> Option<Self> {
-        (byte == Self::Base as u8).then_some(Self::Base)
+        [Self::Base, Self::Daily, Self::Cumulative]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -49,28 +54,58 @@ pub enum SegmentError {
     /// Another file than the manifest names.
     #[error("the segment isn't the one that the manifest names")]
     OtherSegment,
+    /// A delta that changes another set than the one that was reached.
+    #[error("the delta changes another set")]
+    OtherSet,
     /// The bytes contradict each other, or aren't the one way to write this set.
     #[error("the segment isn't canonical")]
     NotCanonical,
 }
 
-/// The header without its section table.
+/// The header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
+    pub(super) shape: Shape,
+    /// Bytes of the deleted ranks.
+    pub(super) deletes_length: u64,
+    /// Bytes of the tags.
+    pub(super) tags_length: u64,
+    pub(super) roots: Roots,
+}
+
+/// What a segment is for and how much is in it: all that is known before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
     pub(super) kind: Kind,
     pub(super) service: [u8; 32],
     pub(super) epoch: Epoch,
-    pub(super) count: u64,
     pub(super) label_stride: u16,
-    pub(super) base_sequence: u64,
+    /// Tags in it.
+    pub(super) count: u64,
+    /// Ranks that a delta deletes.
+    pub(super) deletes: u64,
+    /// Tags in the set that a delta changes.
+    pub(super) changed: u64,
 }
 
-/// Where a section is, and its Merkle root.
+/// The Merkle roots that a header commits to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Section {
-    pub(super) offset: u64,
-    pub(super) length: u64,
-    pub(super) root: [u8; 32],
+pub(super) struct Roots {
+    pub(super) directory: [u8; 32],
+    pub(super) deletes: [u8; 32],
+    pub(super) tags: [u8; 32],
+    pub(super) labels: [u8; 32],
+}
+
+/// Where the sections of a segment begin, and where the last one ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) tag_hashes: u64,
+    pub(super) label_hashes: u64,
+    pub(super) deletes: u64,
+    pub(super) tags: u64,
+    pub(super) labels: u64,
+    pub(super) end: u64,
 }
 
 /// Where a shard begins, and how many tags are before it.
@@ -98,23 +133,46 @@ fn shard_bits(count: u64) -> u8 {
     (count / 1_024).checked_ilog2().unwrap_or(0) as u8
 }
 
-fn rice_parameter(count: u64) -> u8 {
+/// For `count` of `space` numbers.
+fn rice_parameter(space: u128, count: u64) -> u8 {
     // ln 2 in 32 bits behind the point.
     const LN_2: u128 = 2_977_044_472;
     if count == 0 {
         return 0;
     }
-    let mean = (LN_2 << 32) / u128::from(count);
-    mean.checked_ilog2().unwrap_or(0).min(63) as u8
+    let mean = LN_2 * (space >> 32) / u128::from(count);
+    let fraction = (LN_2 * (space & u128::from(u32::MAX)) / u128::from(count)) >> 32;
+    (mean + fraction).checked_ilog2().unwrap_or(0).min(63) as u8
 }
 
-impl Header {
+impl Shape {
+    pub(super) fn base(
+        service: [u8; 32],
+        epoch: Epoch,
+        label_length: LabelLength,
+        count: u64,
+    ) -> Self {
+        Self {
+            kind: Kind::Base,
+            service,
+            epoch,
+            label_stride: label_length.sealed() as u16,
+            count,
+            deletes: 0,
+            changed: 0,
+        }
+    }
+
     pub(super) fn shard_bits(&self) -> u8 {
         shard_bits(self.count)
     }
 
     pub(super) fn rice_parameter(&self) -> u8 {
-        rice_parameter(self.count)
+        rice_parameter(1 << 64, self.count)
+    }
+
+    pub(super) fn deletes_parameter(&self) -> u8 {
+        rice_parameter(u128::from(self.changed), self.deletes)
     }
 
     pub(super) fn shards(&self) -> u64 {
@@ -127,100 +185,141 @@ impl Header {
         tag.get().checked_shr(64 - bits).unwrap_or(0)
     }
 
-    /// The bits of a tag that its shard doesn't tell.
-    pub(super) fn low_bits(&self, tag: Tag) -> u64 {
-        tag.get() & (u64::MAX >> self.shard_bits())
+    /// The bits that all tags of a shard begin with.
+    pub(super) fn prefix(&self, shard: u64) -> u64 {
+        let bits = u32::from(self.shard_bits());
+        shard.checked_shl(64 - bits).unwrap_or(0)
+    }
+
+    /// The greatest number that the bits behind the prefix can make.
+    pub(super) fn greatest_low_bits(&self) -> u64 {
+        u64::MAX >> self.shard_bits()
     }
 
     fn directory_length(&self) -> u64 {
         (self.shards() + 1) * DIRECTORY_ENTRY
     }
 
-    pub(super) fn encode(&self, sections: &[Section; SECTIONS], out: &mut Vec<u8>) {
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&[
-            VERSION,
-            self.kind as u8,
-            self.shard_bits(),
-            self.rice_parameter(),
-        ]);
-        out.extend_from_slice(&self.label_stride.to_be_bytes());
-        out.extend_from_slice(&(SECTIONS as u16).to_be_bytes());
-        out.extend_from_slice(&self.service);
-        out.extend_from_slice(&self.epoch.get().to_be_bytes());
-        out.extend_from_slice(&self.count.to_be_bytes());
-        out.extend_from_slice(&self.base_sequence.to_be_bytes());
-        for (kind, section) in (1_u64..).zip(sections) {
-            out.extend_from_slice(&kind.to_be_bytes());
-            out.extend_from_slice(&section.offset.to_be_bytes());
-            out.extend_from_slice(&section.length.to_be_bytes());
-            out.extend_from_slice(&section.root);
-        }
+    /// The length of everything before the deleted ranks.
+    pub(super) fn outline_length(&self) -> u64 {
+        HEADER as u64 + self.directory_length() + 2 * self.shards() * HASH
     }
 
-    /// Decodes the header of a file of `length` bytes, of which `bytes` are the first.
-    pub(super) fn decode(
-        bytes: &[u8],
-        length: u64,
-    ) -> Result<(Self, [Section; SECTIONS]), SegmentError> {
+    /// The lengths of an honest segment are far from overflow; `None` for one that lies.
+    fn layout(&self, deletes_length: u64, tags_length: u64) -> Option<Layout> {
+        let tag_hashes = HEADER as u64 + self.directory_length();
+        let label_hashes = tag_hashes + self.shards() * HASH;
+        let deletes = self.outline_length();
+        let tags = deletes.checked_add(deletes_length)?;
+        let labels = tags.checked_add(tags_length)?;
+        let end = labels.checked_add(self.count.checked_mul(u64::from(self.label_stride))?)?;
+        Some(Layout {
+            tag_hashes,
+            label_hashes,
+            deletes,
+            tags,
+            labels,
+            end,
+        })
+    }
+
+    pub(super) fn is_canonical(&self) -> bool {
+        let strides = LabelLength::new(0).map_or(0, LabelLength::sealed)
+            ..=LabelLength::new(LabelLength::MAX).map_or(0, LabelLength::sealed);
+        let changes = match self.kind {
+            Kind::Base => self.deletes == 0 && self.changed == 0,
+            Kind::Daily | Kind::Cumulative => self.deletes <= self.changed,
+        };
+        changes
+            && self.count <= MAX_COUNT
+            && self.changed <= MAX_COUNT
+            && strides.contains(&usize::from(self.label_stride))
+    }
+}
+
+impl Header {
+    pub(super) fn layout(&self) -> Result<Layout, SegmentError> {
+        self.shape
+            .layout(self.deletes_length, self.tags_length)
+            .ok_or(SegmentError::NotCanonical)
+    }
+
+    pub(super) fn encode(&self) -> [u8; HEADER] {
+        let shape = &self.shape;
+        let fields: [&[u8]; 15] = [
+            &MAGIC,
+            &[VERSION, shape.kind as u8],
+            &[shape.shard_bits(), shape.rice_parameter()],
+            &[shape.deletes_parameter(), 0],
+            &shape.label_stride.to_be_bytes(),
+            &shape.service,
+            &shape.epoch.get().to_be_bytes(),
+            &shape.count.to_be_bytes(),
+            &shape.deletes.to_be_bytes(),
+            &shape.changed.to_be_bytes(),
+            &[self.deletes_length, self.tags_length]
+                .map(u64::to_be_bytes)
+                .concat(),
+            &self.roots.directory,
+            &self.roots.deletes,
+            &self.roots.tags,
+            &self.roots.labels,
+        ];
+        let mut out = [0; HEADER];
+        for (byte, field) in out.iter_mut().zip(fields.into_iter().flatten()) {
+            *byte = *field;
+        }
+        out
+    }
+
+    /// Decodes the first bytes of a segment.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, SegmentError> {
         if !bytes.starts_with(&MAGIC) {
             return Err(SegmentError::NotASegment);
         }
         let mut rest = bytes.get(MAGIC.len()..HEADER).ok_or(SegmentError::Length)?;
-        let [version, kind, shard_bits, rice] = take(&mut rest)?;
+        let [version, kind] = take(&mut rest)?;
         if version != VERSION {
             return Err(SegmentError::Unknown);
         }
         let kind = Kind::decode(kind).ok_or(SegmentError::Unknown)?;
-        let label_stride = u16::from_be_bytes(take(&mut rest)?);
-        if u16::from_be_bytes(take(&mut rest)?) != SECTIONS as u16 {
-            return Err(SegmentError::Unknown);
-        }
-        let header = Self {
+        let [shard_bits, parameter, deletes_parameter, zero] = take(&mut rest)?;
+        let shape = Shape {
             kind,
-            label_stride,
+            label_stride: u16::from_be_bytes(take(&mut rest)?),
             service: take(&mut rest)?,
-            epoch: Epoch::new(u64::from_be_bytes(take(&mut rest)?)),
-            count: u64::from_be_bytes(take(&mut rest)?),
-            base_sequence: u64::from_be_bytes(take(&mut rest)?),
+            epoch: Epoch::new(number(&mut rest)?),
+            count: number(&mut rest)?,
+            deletes: number(&mut rest)?,
+            changed: number(&mut rest)?,
         };
-        let strides = LabelLength::new(0).map_or(0, LabelLength::sealed)
-            ..=LabelLength::new(LabelLength::MAX).map_or(0, LabelLength::sealed);
-        if header.count > MAX_COUNT
-            || header.shard_bits() != shard_bits
-            || header.rice_parameter() != rice
-            || header.base_sequence != 0
-            || !strides.contains(&usize::from(label_stride))
-        {
+        let header = Self {
+            shape,
+            deletes_length: number(&mut rest)?,
+            tags_length: number(&mut rest)?,
+            roots: Roots {
+                directory: take(&mut rest)?,
+                deletes: take(&mut rest)?,
+                tags: take(&mut rest)?,
+                labels: take(&mut rest)?,
+            },
+        };
+        let parameters = [
+            shape.shard_bits(),
+            shape.rice_parameter(),
+            shape.deletes_parameter(),
+            0,
+        ];
+        if !shape.is_canonical() || parameters != [shard_bits, parameter, deletes_parameter, zero] {
             return Err(SegmentError::NotCanonical);
         }
-        let mut sections = [Section::default(); SECTIONS];
-        let mut end = HEADER as u64;
-        for (kind, section) in (1_u64..).zip(&mut sections) {
-            if u64::from_be_bytes(take(&mut rest)?) != kind {
-                return Err(SegmentError::Unknown);
-            }
-            section.offset = u64::from_be_bytes(take(&mut rest)?);
-            section.length = u64::from_be_bytes(take(&mut rest)?);
-            section.root = take(&mut rest)?;
-            if section.offset != end {
-                return Err(SegmentError::NotCanonical);
-            }
-            end = end
-                .checked_add(section.length)
-                .ok_or(SegmentError::NotCanonical)?;
-        }
-        if end != length {
-            return Err(SegmentError::Length);
-        }
-        let [directory, _, labels] = &sections;
-        if directory.length != header.directory_length()
-            || Some(labels.length) != header.count.checked_mul(u64::from(label_stride))
-        {
-            return Err(SegmentError::NotCanonical);
-        }
-        Ok((header, sections))
+        header.layout()?;
+        Ok(header)
     }
+}
+
+fn number(rest: &mut &[u8]) -> Result<u64, SegmentError> {
+    take(rest).map(u64::from_be_bytes)
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], SegmentError> {
@@ -247,10 +346,22 @@ mod tests {
             (MAX_COUNT, 30, 23),
         ] {
             assert_eq!(
-                (shard_bits(count), rice_parameter(count)),
+                (shard_bits(count), rice_parameter(1 << 64, count)),
                 (bits, rice),
                 "{count}"
             );
+        }
+    }
+
+    #[test]
+    fn ranks_have_a_parameter_of_their_own() {
+        for (space, count, rice) in [
+            (0, 0, 0),
+            (1, 1, 0),
+            (10_000_000, 30_000, 7),
+            (1 << 40, 1, 39),
+        ] {
+            assert_eq!(rice_parameter(space, count), rice, "{count} of {space}");
         }
     }
 }

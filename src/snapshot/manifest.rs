@@ -16,9 +16,12 @@
 //!     8   not before, seconds since 1970-01-01T00:00:00Z
 //!     8   not after
 //!     1   number of segments, 1 to 64; the first is the base
-//!     n x { kind 1, id 32, size 8, count 8, base sequence 8, Merkle roots 3 x 32 }
+//!     n x { kind 1, id 32, size 8, count 8, deletes 8, from 8, to 8 }
 //!    64   Ed25519 signature (RFC 8032) of "blindbook-v1-manifest" || everything above
 //! ```
+//!
+//! A segment leads from one published set to another. A set has the number of the first manifest that published it; a base
+//! leads from 0, which is nothing. From the base the deltas lead to the newest set.
 //!
 //! The hash of a manifest is the SHA-256 of everything but its signature.
 
@@ -30,7 +33,7 @@ use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
-use super::format::{Kind, SECTIONS};
+use super::{format::Kind, path::cheapest_path};
 use crate::{
     label::LabelLength,
     oprf::{Encoding, Epoch, PublicKey, ServiceId},
@@ -74,16 +77,18 @@ pub struct BadSignature;
 pub struct SegmentEntry {
     /// What it holds.
     pub kind: Kind,
-    /// SHA-256 of the file.
+    /// SHA-256 of the header, which commits to everything else.
     pub id: [u8; 32],
     /// Bytes of the file.
     pub size: u64,
     /// How many tags it has.
     pub count: u64,
-    /// Which manifest's base a delta changes; 0 for a base.
-    pub base_sequence: u64,
-    /// Merkle roots of the directory, the tags and the labels.
-    pub roots: [[u8; 32]; SECTIONS],
+    /// How many tags it deletes from the set that it changes.
+    pub deletes: u64,
+    /// Which set a delta changes, by the number of the first manifest that published it; 0 for a base.
+    pub from: u64,
+    /// Which set it leads to.
+    pub to: u64,
 }
 
 /// What a manifest says, before anybody signed it or after somebody unknown did.
@@ -147,6 +152,24 @@ impl ManifestDraft {
     /// Most bytes that an encoded manifest has.
     pub const MAX_ENCODED: usize = 512 + MAX_SEGMENTS * ENTRY;
 
+    /// The number of the set that is published now.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        let sets = self.segments.iter().map(|entry| entry.to);
+        sets.max().unwrap_or(0)
+    }
+
+    /// How many members that set has.
+    #[must_use]
+    pub fn members(&self) -> u64 {
+        let path = cheapest_path(&self.segments, self.newest(), |_| 1).unwrap_or_default();
+        path.iter().fold(0, |members: u64, entry| {
+            members
+                .saturating_sub(entry.deletes)
+                .saturating_add(entry.count)
+        })
+    }
+
     fn check(&self) -> Result<(), ManifestError> {
         let bad = |field| Err(ManifestError::BadField(field));
         let first = self.sequence == 1;
@@ -170,8 +193,15 @@ impl ManifestDraft {
         {
             return bad("segments");
         }
-        if self.segments.iter().any(|entry| entry.base_sequence != 0) {
-            return bad("base_sequence");
+        let forward = |entry: &SegmentEntry| {
+            (entry.kind == Kind::Base) == (entry.from == 0)
+                && entry.from < entry.to
+                && entry.to <= self.sequence
+        };
+        // Whoever has nothing gets to the newest set.
+        let reached = cheapest_path(&self.segments, self.newest(), |_| 1).is_some();
+        if !self.segments.iter().all(forward) || !reached {
+            return bad("segments");
         }
         Ok(())
     }
@@ -194,10 +224,9 @@ impl ManifestDraft {
         for entry in &self.segments {
             out.push(entry.kind as u8);
             out.extend_from_slice(&entry.id);
-            for number in [entry.size, entry.count, entry.base_sequence] {
+            for number in [entry.size, entry.count, entry.deletes, entry.from, entry.to] {
                 out.extend_from_slice(&number.to_be_bytes());
             }
-            out.extend_from_slice(entry.roots.as_flattened());
         }
         out
     }
@@ -250,8 +279,9 @@ impl ManifestDraft {
                 id: array(&mut rest)?,
                 size: number(&mut rest)?,
                 count: number(&mut rest)?,
-                base_sequence: number(&mut rest)?,
-                roots: [array(&mut rest)?, array(&mut rest)?, array(&mut rest)?],
+                deletes: number(&mut rest)?,
+                from: number(&mut rest)?,
+                to: number(&mut rest)?,
             });
         }
         draft.check()?;
@@ -260,7 +290,7 @@ impl ManifestDraft {
 }
 
 /// Bytes of a segment's entry.
-const ENTRY: usize = 1 + 32 + 3 * 8 + SECTIONS * 32;
+const ENTRY: usize = 1 + 32 + 5 * 8;
 
 impl SignedManifest {
     /// Takes the bytes of a manifest, whose signature is still to be verified.

@@ -4,18 +4,38 @@ use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
+use super::format::BLOCK;
+
 /// The root over leaves that come one by one. Holds one hash for each level.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Tree {
     /// The roots of the full subtrees so far, largest first, with their heights.
     subtrees: Vec<(u32, [u8; 32])>,
 }
 
 impl Tree {
-    pub(super) fn push(&mut self, leaf: &[u8]) {
-        let mut hash = Sha256::new_with_prefix([0]);
-        hash.update(leaf);
-        let mut root: [u8; 32] = hash.finalize().into();
+    /// The root over bytes cut into blocks.
+    pub(super) fn root_of_blocks(bytes: &[u8]) -> [u8; 32] {
+        let mut tree = Self::default();
+        bytes
+            .chunks(BLOCK)
+            .for_each(|block| tree.push(leaf_hash(block)));
+        tree.root()
+    }
+
+    /// The root over leaves of which the hashes follow each other.
+    pub(super) fn root_of_hashes(hashes: &[u8]) -> [u8; 32] {
+        let mut tree = Self::default();
+        hashes
+            .as_chunks()
+            .0
+            .iter()
+            .for_each(|hash| tree.push(*hash));
+        tree.root()
+    }
+
+    pub(super) fn push(&mut self, leaf_hash: [u8; 32]) {
+        let mut root = leaf_hash;
         let mut height = 0;
         while let Some((_, left)) = self.subtrees.pop_if(|(left, _)| *left == height) {
             root = node(&left, &root);
@@ -34,6 +54,12 @@ impl Tree {
         }
         root
     }
+}
+
+pub(super) fn leaf_hash(leaf: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix([0]);
+    hash.update(leaf);
+    hash.finalize().into()
 }
 
 fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
@@ -64,7 +90,7 @@ mod tests {
         for count in 0..40_u32 {
             let leaves: Vec<[u8; 4]> = (0..count).map(u32::to_be_bytes).collect();
             let mut tree = Tree::default();
-            leaves.iter().for_each(|leaf| tree.push(leaf));
+            leaves.iter().for_each(|leaf| tree.push(leaf_hash(leaf)));
             assert_eq!(tree.root(), by_definition(&leaves), "{count}");
         }
     }

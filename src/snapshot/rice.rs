@@ -2,27 +2,30 @@
 
 use alloc::vec::Vec;
 
+use super::format::SegmentError;
+
 /// Ones that announce a plain gap of 64 bits.
 const ESCAPE: u32 = 40;
 
 /// Appends bits, the highest first.
-pub(super) struct Writer<'a> {
-    out: &'a mut Vec<u8>,
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    out: Vec<u8>,
     pending: u128,
     /// Bits in `pending`: fewer than eight between calls.
     count: u32,
+    /// What the next number is counted from.
+    least: u64,
 }
 
-impl<'a> Writer<'a> {
-    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
-        Self {
-            out,
-            pending: 0,
-            count: 0,
-        }
+impl Writer {
+    /// Appends a number that is greater than the one before.
+    pub(super) fn ascend(&mut self, number: u64, parameter: u8) {
+        self.gap(number - self.least, parameter);
+        self.least = number.wrapping_add(1);
     }
 
-    pub(super) fn gap(&mut self, gap: u64, parameter: u8) {
+    fn gap(&mut self, gap: u64, parameter: u8) {
         let quotient = gap >> parameter;
         if quotient >= u64::from(ESCAPE) {
             self.bits((1 << ESCAPE) - 1, ESCAPE);
@@ -35,10 +38,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Pads with zeros to a whole byte.
-    pub(super) fn finish(mut self) {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         if self.count > 0 {
             self.bits(0, 8 - self.count);
         }
+        self.out
     }
 
     fn bits(&mut self, value: u64, count: u32) {
@@ -52,8 +56,57 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Reads so many ascending numbers.
+pub(super) struct Ascending<'a> {
+    reader: Reader<'a>,
+    parameter: u8,
+    /// The greatest number that there can be.
+    greatest: u64,
+    /// The least that the next one can be; `None` behind the greatest.
+    least: Option<u64>,
+    left: u64,
+}
+
+impl<'a> Ascending<'a> {
+    pub(super) fn new(bytes: &'a [u8], count: u64, parameter: u8, greatest: u64) -> Self {
+        Self {
+            reader: Reader::new(bytes),
+            parameter,
+            greatest,
+            least: Some(0),
+            left: count,
+        }
+    }
+
+    /// The next number; `None` if there are no more.
+    pub(super) fn next(&mut self) -> Result<Option<u64>, SegmentError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let number = self
+            .reader
+            .gap(self.parameter)
+            .zip(self.least)
+            .and_then(|(gap, least)| gap.checked_add(least))
+            .filter(|number| *number <= self.greatest)
+            .ok_or(SegmentError::NotCanonical)?;
+        self.least = number.checked_add(1);
+        self.left -= 1;
+        Ok(Some(number))
+    }
+
+    /// Goes to the end, behind which there is nothing.
+    pub(super) fn finish(mut self) -> Result<(), SegmentError> {
+        while self.next()?.is_some() {}
+        self.reader
+            .at_end()
+            .then_some(())
+            .ok_or(SegmentError::NotCanonical)
+    }
+}
+
 /// Reads bits, the highest first.
-pub(super) struct Reader<'a> {
+struct Reader<'a> {
     rest: &'a [u8],
     /// The next bits, from the highest on; below them zeros.
     buffer: u64,
@@ -61,7 +114,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    fn new(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes,
             buffer: 0,
@@ -70,7 +123,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `None` at the end of the bytes, or for a gap that isn't written in its one way.
-    pub(super) fn gap(&mut self, parameter: u8) -> Option<u64> {
+    fn gap(&mut self, parameter: u8) -> Option<u64> {
         self.fill();
         let ones = self.buffer.leading_ones();
         if ones >= ESCAPE {
@@ -92,7 +145,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether fewer than eight bits are left, and they are zero.
-    pub(super) fn at_end(mut self) -> bool {
+    fn at_end(mut self) -> bool {
         self.fill();
         self.rest.is_empty() && self.count < 8 && self.buffer == 0
     }
@@ -136,10 +189,9 @@ mod tests {
     use super::*;
 
     fn round_trip(gaps: &[u64], parameter: u8) -> usize {
-        let mut bytes = Vec::new();
-        let mut writer = Writer::new(&mut bytes);
+        let mut writer = Writer::default();
         gaps.iter().for_each(|&gap| writer.gap(gap, parameter));
-        writer.finish();
+        let bytes = writer.finish();
         let mut reader = Reader::new(&bytes);
         for &gap in gaps {
             assert_eq!(reader.gap(parameter), Some(gap), "parameter {parameter}");
@@ -166,20 +218,18 @@ mod tests {
 
     #[test]
     fn an_escape_for_a_small_gap_is_refused() {
-        let mut bytes = Vec::new();
-        let mut writer = Writer::new(&mut bytes);
+        let mut writer = Writer::default();
         writer.bits((1 << ESCAPE) - 1, ESCAPE);
         writer.bits(39, 64);
-        writer.finish();
+        let bytes = writer.finish();
         assert_eq!(Reader::new(&bytes).gap(0), None);
     }
 
     #[test]
     fn truncated_gaps_are_refused() {
-        let mut bytes = Vec::new();
-        let mut writer = Writer::new(&mut bytes);
+        let mut writer = Writer::default();
         writer.gap(1 << 40, 36);
-        writer.finish();
+        let bytes = writer.finish();
         for length in 0..bytes.len() - 1 {
             assert_eq!(Reader::new(&bytes[..length]).gap(36), None, "{length}");
         }

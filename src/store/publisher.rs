@@ -124,12 +124,13 @@ impl Publisher {
             }
         }
         let built = set.build()?;
-        self.folder.put(&built.entry.id, &built.bytes)?;
+        let id = built.summary.id;
+        self.folder.put(&id, &built.bytes)?;
 
         let last = last.as_ref().map(|last| &last.manifest);
-        let id = built.entry.id;
-        let draft = self.terms.draft(last, built.entry, at)?;
+        let mut draft = self.terms.draft(last, at)?;
         let sequence = draft.sequence;
+        draft.segments = Vec::from([built.summary.entry(0, sequence)]);
         let mut publication = self.verified(self.key.sign(&draft)?, built.collisions)?;
         let manifest = StoredManifest {
             sequence,

@@ -6,10 +6,14 @@ use blindbook::{
     label::LabelLength,
     oprf::{Epoch, PublicKey, ServiceId},
     snapshot::{
-        Manifest, ManifestDraft, SegmentEntry, SegmentSummary, SignedManifest, SnapshotKey,
+        Kind, Manifest, ManifestDraft, Segment, SegmentEntry, SegmentError, SegmentSummary,
+        SignedManifest, SnapshotKey,
     },
 };
 use sha2::{Digest, Sha256};
+
+/// Bytes of a segment's header.
+pub const HEADER: usize = 224;
 
 pub const NOW: u64 = 1_800_000_000;
 
@@ -43,24 +47,36 @@ pub fn sealed(tag: u64) -> [u8; 20] {
     label
 }
 
-/// What a manifest says of a segment, also of one that isn't canonical.
+/// What a manifest says of a base, also of one that isn't canonical.
 pub fn entry(segment: &[u8]) -> SegmentEntry {
-    let roots = [96, 152, 208].map(|at| {
-        let root = segment
-            .get(at..at + 32)
-            .and_then(|root| root.try_into().ok());
-        root.unwrap_or([0; 32])
-    });
+    delta_entry(Kind::Base, segment, 0, 1)
+}
+
+/// What a manifest says of a segment that leads from one set to another.
+pub fn delta_entry(kind: Kind, segment: &[u8], from: u64, to: u64) -> SegmentEntry {
+    let header = segment.get(..HEADER).unwrap_or(segment);
+    let number = |at: usize| {
+        let bytes = segment.get(at..at + 8);
+        bytes.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()))
+    };
     SegmentEntry {
-        kind: blindbook::snapshot::Kind::Base,
-        id: Sha256::digest(segment).into(),
+        kind,
+        id: Sha256::digest(header).into(),
         size: segment.len() as u64,
-        count: segment
-            .get(56..64)
-            .map_or(0, |count| u64::from_be_bytes(count.try_into().unwrap())),
-        base_sequence: 0,
-        roots: SegmentSummary::read(segment).map_or(roots, |summary| summary.roots),
+        count: number(56),
+        deletes: number(64),
+        from,
+        to,
     }
+}
+
+/// Opens a segment and checks all of it.
+pub fn check(segment: &[u8], manifest: &Manifest) -> Result<(), SegmentError> {
+    Segment::open(segment, manifest)?.verify()
+}
+
+pub fn summary(segment: &[u8]) -> Result<SegmentSummary, SegmentError> {
+    SegmentSummary::read(segment, segment.len() as u64)
 }
 
 pub fn draft(

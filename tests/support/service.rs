@@ -386,7 +386,7 @@ pub fn sync(
         let answer = transport.evaluate(&expect.message())?;
         state.finish(expect, &answer.body).unwrap();
     }
-    let found = state.find(&segment, contacts).unwrap();
+    let found = state.find(&mut [segment], contacts).unwrap();
     let text = |label: &Label| String::from_utf8(label.as_bytes().to_vec()).unwrap();
     Ok(found.iter().map(|found| text(&found.label)).collect())
 }

@@ -7,61 +7,88 @@ use sha2::{Digest, Sha256};
 
 use crate::published::{EPOCH, service};
 
-const HEADER: usize = 240;
+const HEADER: usize = 224;
 /// Keeps a run short, and reaches two bits of shards.
 const MAX_COUNT: u64 = 6_000;
 
-/// The bytes with the header, the section table and the Merkle roots that belong to their count, label
-/// stride and contents. `None` if they don't suffice.
+/// The bytes with the parameters, hashes and roots that belong to their kind, counts, label stride and contents.
+/// `None` if they don't suffice.
 pub fn made_right(data: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = data.to_vec();
+    let kind = match *bytes.get(9)? {
+        kind @ 1..=3 => kind,
+        other => other % 3 + 1,
+    };
     let count = number(&bytes, 56)? % (MAX_COUNT + 1);
-    let stride = match u64::from(*bytes.get(13)?) {
+    let stride = match u64::from(*bytes.get(15)?) {
         stride @ 16..=80 => stride,
         other => 16 + other % 65,
     };
-    let shard_bits = (count / 1_024).checked_ilog2().unwrap_or(0);
-    let parameter = match count {
-        0 => 0,
-        _ => ((core::f64::consts::LN_2 * 2_f64.powi(64) / count as f64).log2() as u8).min(63),
+    let (deletes, changed) = match kind {
+        1 => (0, 0),
+        _ => (number(&bytes, 64)? % 100, number(&bytes, 72)? % (1 << 40)),
     };
+    let deletes = deletes.min(changed);
+    let parameter = |space: f64, count: u64| match count {
+        0 => 0,
+        _ => ((core::f64::consts::LN_2 * space / count as f64)
+            .log2()
+            .max(0.0) as u8)
+            .min(63),
+    };
+    let shard_bits = (count / 1_024).checked_ilog2().unwrap_or(0);
     let shards = 1_usize << shard_bits;
-    let directory = 16 * (shards + 1);
+    let outline = HEADER + 16 * (shards + 1) + 64 * shards;
     let labels = usize::try_from(count * stride).ok()?;
-    let tags = bytes.len().checked_sub(HEADER + directory + labels)?;
+    let rest = bytes.len().checked_sub(outline + labels)?;
+    let deletes_length = usize::try_from(number(&bytes, 80)?).ok()?;
+    let deletes_length = if kind == 1 {
+        0
+    } else {
+        deletes_length.min(rest)
+    };
+    let tags = rest - deletes_length;
 
-    put(&mut bytes, 0, b"bbsegmnt\x01\x01");
-    put(
-        &mut bytes,
-        10,
-        &[shard_bits as u8, parameter, 0, stride as u8, 0, 3],
-    );
-    put(&mut bytes, 56, &count.to_be_bytes());
-    put(&mut bytes, 64, &[0; 8]);
+    put(&mut bytes, 0, b"bbsegmnt\x01");
+    let parameters = [
+        kind,
+        shard_bits as u8,
+        parameter(2_f64.powi(64), count),
+        parameter(changed as f64, deletes),
+        0,
+        0,
+        stride as u8,
+    ];
+    put(&mut bytes, 9, &parameters);
+    let numbers = [count, deletes, changed, deletes_length as u64, tags as u64];
+    for (index, word) in numbers.into_iter().enumerate() {
+        put(&mut bytes, 56 + 8 * index, &word.to_be_bytes());
+    }
 
-    let contents = &bytes[HEADER..];
-    let (directory_bytes, rest) = contents.split_at(directory);
-    let (tag_bytes, label_bytes) = rest.split_at(tags);
+    let directory = bytes[HEADER..][..16 * (shards + 1)].to_vec();
+    let (delete_bytes, contents) = bytes[outline..].split_at(deletes_length);
+    let (tag_bytes, label_bytes) = contents.split_at(tags);
     let ends = |field: usize, unit: usize| -> Vec<Option<usize>> {
         (0..=shards)
-            .map(|shard| number(directory_bytes, 16 * shard + field)?.try_into().ok())
+            .map(|shard| number(&directory, 16 * shard + field)?.try_into().ok())
             .map(|end: Option<usize>| end?.checked_mul(unit))
             .collect()
     };
+    let tag_leaves = cut(tag_bytes, &ends(0, 1))?;
+    let label_leaves = cut(label_bytes, &ends(8, usize::try_from(stride).ok()?))?;
     let roots = [
-        root(&directory_bytes.chunks(4_096).collect::<Vec<_>>()),
-        root(&cut(tag_bytes, &ends(0, 1))?),
-        root(&cut(label_bytes, &ends(8, usize::try_from(stride).ok()?))?),
+        root(&directory.chunks(4_096).collect::<Vec<_>>()),
+        root(&delete_bytes.chunks(4_096).collect::<Vec<_>>()),
+        root(&tag_leaves),
+        root(&label_leaves),
     ];
-    let mut offset = HEADER;
-    for (index, (length, root)) in [directory, tags, labels].into_iter().zip(roots).enumerate() {
-        let at = 72 + 56 * index;
-        put(&mut bytes, at, &(index as u64 + 1).to_be_bytes());
-        put(&mut bytes, at + 8, &(offset as u64).to_be_bytes());
-        put(&mut bytes, at + 16, &(length as u64).to_be_bytes());
-        put(&mut bytes, at + 24, &root);
-        offset += length;
-    }
+    let hashes: Vec<[u8; 32]> = [tag_leaves, label_leaves]
+        .concat()
+        .into_iter()
+        .map(|leaf| root(&[leaf]))
+        .collect();
+    put(&mut bytes, 96, roots.as_flattened());
+    put(&mut bytes, HEADER + directory.len(), hashes.as_flattened());
     Some(bytes)
 }
 

@@ -1,15 +1,10 @@
 //! `inspect`: what is in a segment or a manifest file.
 
-use std::{
-    fmt,
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs::File, io::Read, path::PathBuf};
 
 use blindbook::{
     client::NormalisationProfile,
-    snapshot::{ManifestDraft, SegmentSummary, SignedManifest},
+    snapshot::{FileSource, ManifestDraft, ReadError, SegmentSummary, SignedManifest},
 };
 use serde::Serialize;
 
@@ -23,8 +18,6 @@ use crate::{
 
 /// How a segment begins.
 const SEGMENT: &[u8] = b"bbsegmnt";
-/// Longest segment that is read, in bytes: 16 GiB.
-const MAX_SEGMENT: u64 = 16 << 30;
 /// Longest file that is read before it is known to be a segment, in bytes: a manifest is shorter.
 const MAX_OTHER: u64 = 64 << 10;
 
@@ -51,10 +44,12 @@ pub(crate) enum Report {
         shards: u64,
         sealed_label_bytes: u16,
         directory_bytes: u64,
+        deletes: u64,
+        changed_members: u64,
+        deletes_bytes: u64,
         tag_bytes: u64,
         label_bytes: u64,
         bits_per_tag: f64,
-        merkle_roots: Vec<String>,
     },
     Manifest {
         /// `None` if no key was given.
@@ -80,15 +75,30 @@ pub(crate) struct Entry {
     id: String,
     bytes: u64,
     members: u64,
+    deletes: u64,
+    from: u64,
+    to: u64,
 }
 
 /// What is in the file; and that its signature is another's, if it is.
 pub(crate) fn run(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
-    let content = read(&args.file)?;
+    let file = |error| Failure::file(&args.file, &error);
     let refuse =
         |error: &dyn fmt::Display| Failure::BadInput(format!("{}: {error}", args.file.display()));
+    let mut opened = File::open(&args.file).map_err(file)?;
+    let mut content = Vec::new();
+    // Whatever isn't a segment is refused before a long file is read into memory.
+    (&mut opened)
+        .take(MAX_OTHER)
+        .read_to_end(&mut content)
+        .map_err(file)?;
     if content.starts_with(SEGMENT) {
-        let summary = SegmentSummary::read(&content).map_err(|error| refuse(&error))?;
+        let size = opened.metadata().map_err(file)?.len();
+        let source = FileSource::new(opened).map_err(file)?;
+        let summary = SegmentSummary::read(source, size).map_err(|error| match error {
+            ReadError::Io(error) => file(error),
+            other => refuse(&other),
+        })?;
         return Ok((segment(&summary), None));
     }
     let signed = SignedManifest::decode(&content).map_err(|error| refuse(&error))?;
@@ -105,23 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
     ))
 }
 
-/// Whatever isn't a segment is refused before a long file is read into memory.
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut content = Vec::new();
-    let mut read = || {
-        let mut file = File::open(path)?;
-        file.by_ref().take(MAX_OTHER).read_to_end(&mut content)?;
-        if content.starts_with(SEGMENT) {
-            file.take(MAX_SEGMENT).read_to_end(&mut content)?;
-        }
-        Ok(())
-    };
-    read().map_err(|error| Failure::file(path, &error))?;
-    Ok(content)
-}
-
 fn segment(summary: &SegmentSummary) -> Report {
-    let [directory_bytes, tag_bytes, label_bytes] = summary.section_lengths;
     Report::Segment {
         id: hex::encode(&summary.id),
         kind: format!("{:?}", summary.kind).to_lowercase(),
@@ -131,11 +125,13 @@ fn segment(summary: &SegmentSummary) -> Report {
         bytes: summary.size,
         shards: summary.shards,
         sealed_label_bytes: summary.sealed_label,
-        directory_bytes,
-        tag_bytes,
-        label_bytes,
-        bits_per_tag: tag_bytes as f64 * 8.0 / summary.count.max(1) as f64,
-        merkle_roots: summary.roots.iter().map(|root| hex::encode(root)).collect(),
+        directory_bytes: summary.directory_length,
+        deletes: summary.deletes,
+        changed_members: summary.changed,
+        deletes_bytes: summary.deletes_length,
+        tag_bytes: summary.tags_length,
+        label_bytes: summary.labels_length,
+        bits_per_tag: summary.tags_length as f64 * 8.0 / summary.count.max(1) as f64,
     }
 }
 
@@ -162,6 +158,9 @@ fn manifest(claims: &ManifestDraft, signature_valid: Option<bool>) -> Report {
                 id: hex::encode(&entry.id),
                 bytes: entry.size,
                 members: entry.count,
+                deletes: entry.deletes,
+                from: entry.from,
+                to: entry.to,
             })
             .collect(),
     }
@@ -180,10 +179,12 @@ impl fmt::Display for Report {
                 shards,
                 sealed_label_bytes,
                 directory_bytes,
+                deletes,
+                changed_members,
+                deletes_bytes,
                 tag_bytes,
                 label_bytes,
                 bits_per_tag,
-                merkle_roots,
             } => {
                 let mut rows = vec![
                     (
@@ -210,8 +211,15 @@ impl fmt::Display for Report {
                         ),
                     ),
                 ];
-                let names = ["directory root", "tags root", "labels root"];
-                rows.extend(names.into_iter().zip(merkle_roots.iter().cloned()));
+                if *changed_members > 0 {
+                    let deleted = format!(
+                        "{} of {} members, {}",
+                        count(*deletes),
+                        count(*changed_members),
+                        bytes(*deletes_bytes)
+                    );
+                    rows.push(("deletes", deleted));
+                }
                 rows
             }
             Self::Manifest {
@@ -263,10 +271,21 @@ impl fmt::Display for Report {
                         id,
                         bytes: size,
                         members,
+                        deletes,
+                        from,
+                        to,
                     } = entry;
+                    let content = match from {
+                        0 => format!("set {to}: {} members", count(*members)),
+                        _ => format!(
+                            "set {from} to {to}: {} added, {} deleted",
+                            count(*members),
+                            count(*deletes)
+                        ),
+                    };
                     (
                         "segment",
-                        format!("{kind} {id}, {} members, {}", count(*members), bytes(*size)),
+                        format!("{kind} {id}, {content}, {}", bytes(*size)),
                     )
                 }));
                 rows

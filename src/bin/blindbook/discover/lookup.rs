@@ -69,7 +69,7 @@ pub(crate) fn look_up(
         pending: 0,
         elements: 0,
         forgotten: followed.forgotten,
-        members: manifest.base().count,
+        members: manifest.claims().members(),
         sequence: manifest.claims().sequence,
         epoch: manifest.claims().epoch.get(),
         skipped_manifests: match followed.advance {
@@ -89,7 +89,7 @@ pub(crate) fn look_up(
     lookup.matches = connection.local("look-up", || {
         let segment = Segment::open(&segment, &manifest).map_err(Failure::bad_input)?;
         state
-            .find(&segment, identifiers)
+            .find(&mut [segment], identifiers)
             .map_err(Failure::bad_input)
     })?;
     Ok(Outcome { lookup, refused })
