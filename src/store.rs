@@ -8,6 +8,7 @@
 //! | [`MemoryStore`] | no | tests, examples |
 //! | `RedbStore` (feature `store`) | yes | one machine |
 
+mod base_builder;
 mod memory;
 mod publisher;
 #[cfg(feature = "store")]
@@ -16,6 +17,7 @@ mod segments;
 
 use std::{future::Future, string::String, vec::Vec};
 
+pub use base_builder::{BaseBuilder, BaseError, BuiltBase, Duplicates, LEAST_MEMORY};
 pub use memory::MemoryStore;
 pub use publisher::{Publication, PublishError, Publisher};
 #[cfg(feature = "store")]
