@@ -45,6 +45,8 @@ pub mod store;
 pub mod http;
 #[cfg(feature = "http-client")]
 pub mod http_client;
+#[cfg(feature = "publish")]
+pub mod mirror;
 
 #[cfg(all(test, feature = "client", feature = "server"))]
 mod tests;

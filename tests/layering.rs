@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["wire", "snapshot"],
     &["client", "server"],
     &["store"],
-    &["http", "http_client"],
+    &["http", "http_client", "mirror"],
     &["bin"],
 ];
 
