@@ -97,6 +97,7 @@ fn sample(
     samples
 }
 
+#[allow(clippy::disallowed_methods, reason = "a clock is what this is about")]
 fn timed<T>(operation: impl FnOnce() -> T) -> f64 {
     let start = Instant::now();
     let result = operation();

@@ -89,7 +89,7 @@ impl Register {
 }
 
 impl Instruction {
-    /// `  721c60:	mov    0x8(%rdi),%rax        # 14db90 <name>`
+    /// An address, a colon and a tab, then the code, then what it refers to: `mov    0x8(%rdi),%rax        # 14db90 <name>`
     pub fn parse(line: &str) -> Option<Self> {
         let (address, code) = line.split_once(":\t")?;
         let address = u64::from_str_radix(address.trim(), 16).ok()?;

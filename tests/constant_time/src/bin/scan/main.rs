@@ -7,6 +7,7 @@ mod flow;
 mod instruction;
 mod listing;
 mod plants;
+mod state;
 
 use std::{
     collections::BTreeMap,
@@ -19,9 +20,10 @@ use std::{
 use blindbook_constant_time::Verdicts;
 
 use self::{
-    flow::{Class, Findings, Leak, Returns, follow},
-    instruction::{Instruction, Operand, Register},
+    flow::{Findings, Leak, Returns, follow},
+    instruction::{Instruction, Operand, RSP, Register},
     listing::{Listing, Slot},
+    state::Class,
 };
 
 const BACKEND: &str = "blindbook::kernel::avx512ifma::";
@@ -212,6 +214,7 @@ enum Callee {
 
 fn examine(listing: &Listing, address: u64) -> Examined {
     let code = listing.instructions(address);
+    let led = |instruction| leads_to(listing, instruction, address, &code).is_some();
     let callees: Vec<Callee> = code
         .iter()
         .filter_map(|instruction| leads_to(listing, instruction, address, &code))
@@ -227,6 +230,23 @@ fn examine(listing: &Listing, address: u64) -> Examined {
         callees: Vec::new(),
         unknown: Vec::new(),
     };
+    let read_before = code
+        .iter()
+        .any(|instruction| instruction.mnemonic == "mov" && led(instruction));
+    for instruction in code.iter().filter(|code| code.mnemonic == "call") {
+        let known = match instruction.operands.as_slice() {
+            [
+                Operand::Register(_)
+                | Operand::Memory {
+                    base: Some(RSP), ..
+                },
+            ] => read_before,
+            _ => led(instruction),
+        };
+        if !known {
+            examined.unknown.push(instruction.text.clone());
+        }
+    }
     for callee in callees {
         let name = name_of(listing, &callee);
         let starts = |names: &[&str]| names.iter().any(|start| plain(&name).starts_with(start));
