@@ -248,23 +248,24 @@ fn unblinding() -> impl FnMut(&Secrets, &mut StdRng) -> f64 {
     }
 }
 
-/// What this program is to find: an operation of the same length, and behind it a loop that ends with the
-/// highest bit of the first secret.
+/// What this program is to find: an operation of the same length, and behind it loops that end with the highest
+/// bit of a word of each secret.
 fn planted() -> impl FnMut(&Secrets, &mut StdRng) -> f64 {
     let mut blinding = blinding();
     move |secrets, random| {
-        let mut key = [0; 8];
-        key.copy_from_slice(&secrets[0][..8]);
+        let words = secrets.each_ref().map(|secret| secret.as_chunks::<8>().0[0]);
         let time = blinding(secrets, random);
-        let early_exit = timed(|| {
-            let mut left = u64::from_le_bytes(key);
+        let early_exits = timed(|| {
             let mut product = 3_u64;
-            while left > 0 {
-                product = black_box(product.wrapping_mul(product) % 0xffff_ffff_ffff_ffc5);
-                left >>= 1;
+            for word in black_box(words) {
+                let mut left = u64::from_le_bytes(word);
+                while left > 0 {
+                    product = black_box(product.wrapping_mul(product) % 0xffff_ffff_ffff_ffc5);
+                    left >>= 1;
+                }
             }
             product
         });
-        time + early_exit
+        time + early_exits
     }
 }
