@@ -253,7 +253,9 @@ fn unblinding() -> impl FnMut(&Secrets, &mut StdRng) -> f64 {
 fn planted() -> impl FnMut(&Secrets, &mut StdRng) -> f64 {
     let mut blinding = blinding();
     move |secrets, random| {
-        let words = secrets.each_ref().map(|secret| secret.as_chunks::<8>().0[0]);
+        let words = secrets
+            .each_ref()
+            .map(|secret| secret.as_chunks::<8>().0[0]);
         let time = blinding(secrets, random);
         let early_exits = timed(|| {
             let mut product = 3_u64;

@@ -250,7 +250,7 @@ fn examine(listing: &Listing, address: u64) -> Examined {
     for callee in callees {
         let name = name_of(listing, &callee);
         let starts = |names: &[&str]| names.iter().any(|start| plain(&name).starts_with(start));
-        if starts(&DIVERGING) || starts(&TRUSTED) || name.contains(BACKEND) {
+        if starts(&DIVERGING) || is_trusted(&name) || name.contains(BACKEND) {
             continue;
         }
         match callee {
@@ -269,6 +269,11 @@ fn plain(name: &str) -> &str {
     name.trim_start_matches('<')
 }
 
+/// Wiping is also called by the name of what is wiped: `<(A,B,C) as zeroize::Zeroize>::zeroize`.
+fn is_trusted(name: &str) -> bool {
+    name.contains(" as zeroize::") || TRUSTED.iter().any(|start| plain(name).starts_with(start))
+}
+
 fn name_of(listing: &Listing, callee: &Callee) -> String {
     match callee {
         Callee::Here(address) => listing.name(*address).unwrap_or("?").to_owned(),
@@ -280,7 +285,7 @@ fn returns(name: &str) -> Returns {
     let starts = |names: &[&str]| names.iter().any(|start| plain(name).starts_with(start));
     if starts(&DIVERGING) {
         Returns::Nothing
-    } else if starts(&TRUSTED) {
+    } else if is_trusted(name) {
         Returns::Value(Class::Public)
     } else if name.contains(BACKEND) {
         Returns::Value(Class::Data)
