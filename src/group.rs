@@ -16,6 +16,8 @@ use curve25519_dalek::{
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
+use crate::secret::declassify;
+
 /// Length of an encoded element or scalar, in bytes (RFC 9497, section 4.1: `Ne = Ns = 32`).
 pub const ENCODED_LENGTH: usize = 32;
 
@@ -153,17 +155,23 @@ impl Scalar {
         Self(DalekScalar::from_bytes_mod_order_wide(bytes))
     }
 
-    /// Refuses what isn't reduced.
+    /// Refuses what isn't reduced: that a scalar was refused, or wasn't, is public.
     pub(crate) fn decode(encoding: &Encoding) -> Option<Self> {
-        Option::from(DalekScalar::from_canonical_bytes(*encoding)).map(Self)
+        let scalar = DalekScalar::from_canonical_bytes(*encoding);
+        let mut reduced = bool::from(scalar.is_some());
+        declassify(&mut reduced);
+        reduced.then(|| Self(scalar.unwrap_or(DalekScalar::ZERO)))
     }
 
     pub(crate) fn encode(&self) -> Encoding {
         self.0.to_bytes()
     }
 
+    /// Public: a zero is refused, or drawn again, by everyone who asks.
     pub(crate) fn is_zero(&self) -> bool {
-        self.0 == DalekScalar::ZERO
+        let mut zero = self.0 == DalekScalar::ZERO;
+        declassify(&mut zero);
+        zero
     }
 
     #[cfg(any(feature = "server", all(feature = "std", target_arch = "x86_64")))]

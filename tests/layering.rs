@@ -8,10 +8,11 @@ use std::{
 
 /// Bottom first. A module may name modules of the rows above its own row here, and nothing else.
 ///
-/// `label` stands on `oprf` because labels are sealed under contact keys; everything else in a row
-/// doesn't know its neighbours.
+/// `label` stands on `oprf` because labels are sealed under contact keys, and `group` on `secret` because it
+/// says where a verdict on a secret is public; everything else in a row doesn't know its neighbours.
 const LAYERS: &[&[&str]] = &[
-    &["group", "secret", "timestamp"],
+    &["secret", "timestamp"],
+    &["group"],
     &["suite", "kernel"],
     &["oprf"],
     &["label"],

@@ -16,7 +16,8 @@
 //!
 //! Secrets meet no branch, no memory index and no instruction whose time depends on its operands: choices are
 //! masks, or permutations inside a register. Only [`multiscalar`] is variable time, for public inputs.
-//! Lanes without an element hold public values, at first the identity.
+//! Lanes without an element hold public values, at first the identity. `.ci/constant-time` reads the machine code
+//! for exceptions, and times it.
 //!
 //! # What was tried and lost
 //!

@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 
 use super::{BadElement, BlindedElements, EvaluatedElements, Proof, PublicKey, dleq::Statement};
-use crate::group::Scalar;
+use crate::{group::Scalar, secret::declassify};
 
 /// The evaluated batch and its proof: what goes back to the client.
 #[derive(Debug)]
@@ -25,7 +25,9 @@ impl Evaluation {
         rng: &mut R,
     ) -> Result<Self, BadElement> {
         let elements = blinded.decode()?;
-        let encodings = elements.multiply_and_encode(key);
+        let mut encodings = elements.multiply_and_encode(key);
+        // They are the answer, and the proof's public sums weigh them in variable time.
+        declassify(encodings.as_mut_slice());
         let statement = Statement {
             public_key,
             blinded: blinded.encodings(),
