@@ -62,9 +62,8 @@ impl World {
     }
 
     async fn names(&self) -> Vec<String> {
-        let listed = self
-            .store
-            .list_with_delimiter(Some(&Path::from("sets/v1/segments")));
+        let segments = Path::from("sets/v1/segments");
+        let listed = self.store.list_with_delimiter(Some(&segments));
         let listed = listed.await.unwrap().objects;
         let name = |path: &Path| path.filename().unwrap().to_owned();
         listed.iter().map(|object| name(&object.location)).collect()
@@ -199,10 +198,11 @@ async fn a_local_folder_is_a_mirror_too() {
     let target = TempDir::new().unwrap();
     let address = format!("file://{}/inner", target.path().display());
     let mirror = Mirror::open(&address, []).unwrap();
+    let public = key().public_key();
     for sequence in [1, 2] {
         let manifest = sign(sequence, vec![base.clone()]);
-        let copied = mirror.copy(&manifest, &key().public_key(), &world.folder);
-        assert_eq!(copied.await.unwrap().segments, usize::from(sequence == 1));
+        let copied = mirror.copy(&manifest, &public, &world.folder).await;
+        assert_eq!(copied.unwrap().segments, usize::from(sequence == 1));
         let there = target.path().join("inner/v1/manifest");
         assert_eq!(std::fs::read(there).unwrap(), manifest);
     }
