@@ -243,7 +243,7 @@ fn backends_agree_on_any_bytes() {
         compare_backends(&std::fs::read(seed.unwrap().path()).unwrap());
     }
     let mut rng = random_source(8);
-    for length in (0..600).step_by(7) {
+    for length in 0..300 {
         let mut data = vec![0; length];
         rng.fill_bytes(&mut data);
         compare_backends(&data);
