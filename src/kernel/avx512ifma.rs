@@ -64,7 +64,7 @@ use self::{
     lanes::LANES,
     ristretto::{WIDTH, Words},
 };
-use super::{BadElement, CHUNK, fill_chunks_of};
+use super::{BadElement, CHUNK, fill_chunks_of, sum_parts};
 use crate::group::{ENCODED_LENGTH, Element, Encoding, Scalar};
 
 /// The shortest batch that is at least as fast here as in the portable backend, in every operation.
@@ -75,6 +75,9 @@ pub(super) const SHORTEST: usize = 3;
 
 /// Groups a core takes at a time.
 const GROUPS: usize = CHUNK / LANES;
+
+#[cfg(feature = "parallel")]
+const _: () = assert!(super::WHOLE % LANES == 0 && CHUNK % LANES == 0);
 
 /// The proof that this CPU has the instructions: whoever holds one may call into this module.
 #[derive(Debug, Clone, Copy)]
@@ -196,27 +199,14 @@ impl Elements {
     }
 
     pub(super) fn multiscalar_vartime(&self, weights: &[Scalar]) -> Element {
-        let sum = |weights: &[Scalar], groups: &[Extended]| {
+        sum_parts(weights, |start, weights| {
+            let groups = &self.groups[start / LANES..][..weights.len().div_ceil(LANES)];
             let mut encoding = [0; ENCODED_LENGTH];
             // SAFETY: `self.backend` proves that the CPU has the instructions.
             unsafe { multiscalar_chunk(weights, groups, &mut encoding) };
             // The sum is an element or, encoded as zeros, the identity.
             Element::decode(&encoding).unwrap_or_default()
-        };
-        #[cfg(feature = "parallel")]
-        {
-            use rayon::prelude::*;
-            // Fewer, longer sums are cheaper per element; below this one core is as fast.
-            let length = self.count.div_ceil(rayon::current_num_threads()).max(CHUNK);
-            let groups = length.div_ceil(LANES);
-            weights
-                .par_chunks(groups * LANES)
-                .zip(self.groups.par_chunks(groups))
-                .map(|(weights, groups)| sum(weights, groups))
-                .reduce(Element::default, |sum, part| sum.add(&part))
-        }
-        #[cfg(not(feature = "parallel"))]
-        sum(weights, &self.groups)
+        })
     }
 }
 
