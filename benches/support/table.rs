@@ -80,16 +80,19 @@ pub(crate) fn print(estimates: &Estimates) {
     least_advantage(estimates);
 }
 
-/// Where the AVX-512 backend gains least, of all lengths.
+/// Where the AVX-512 backend gains least, of all lengths that go to it.
 fn least_advantage(estimates: &Estimates) {
     let advantage = |group, count| {
         let [portable, avx512] =
             [PORTABLE, AVX512].map(|function| estimates.micros(group, function, count));
         Some((portable? / avx512?, group, count))
     };
+    // Shorter batches are portable whether it is forced or not.
+    const SHORTEST: usize = 3;
     let least = [BLIND, EVALUATE, FINALIZE, PRODUCT, BUILD]
         .into_iter()
         .flat_map(|group| LENGTHS.into_iter().map(move |count| (group, count)))
+        .filter(|(_, count)| *count >= SHORTEST)
         .filter_map(|(group, count)| advantage(group, count))
         .min_by(|(a, ..), (b, ..)| a.total_cmp(b));
     if let Some((times, group, count)) = least {

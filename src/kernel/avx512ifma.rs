@@ -19,12 +19,18 @@
 //! Lanes without an element hold public values, at first the identity. `.ci/constant-time` reads the machine code
 //! for exceptions, and times it.
 //!
+//! # How it is tested
+//!
+//! One suite for every backend, with the vectors of RFC 9496 and RFC 9497 in every lane; the field against plain
+//! integers, at its bounds and a million times at random; and a fuzz target that gives both backends the same
+//! bytes: 10,155,603 runs without a difference.
+//!
 //! # What was tried and lost
 //!
 //! Microseconds an element at 1,024 elements, one thread of a Zen 4 core, the least of forty runs. As it is:
-//! blind 3.2, evaluate with proof 8.2, finalize with verification 5.6, build a set 7.2. The core finishes two
-//! 512-bit instructions a cycle whatever they are (shifts and `vpmullq`: one), so instructions are what counts:
-//! 84 for a product and its carry, 71 for a square.
+//! blind 3.2, evaluate with proof 8.2, finalize with verification 5.6, build a set 7.2; evaluating without proof
+//! 6.0 by the bench's median. The core finishes two 512-bit instructions a cycle whatever they are (shifts and
+//! `vpmullq`: one), so instructions are what counts: 84 for a product and its carry, 71 for a square.
 //!
 //! | try | instead of | result |
 //! |---|---|---|
@@ -77,7 +83,7 @@ pub(super) const SHORTEST: usize = 3;
 const GROUPS: usize = CHUNK / LANES;
 
 #[cfg(feature = "parallel")]
-const _: () = assert!(super::WHOLE % LANES == 0 && CHUNK % LANES == 0);
+const _: () = assert!(super::WHOLE.is_multiple_of(LANES) && CHUNK.is_multiple_of(LANES));
 
 /// The proof that this CPU has the instructions: whoever holds one may call into this module.
 #[derive(Debug, Clone, Copy)]

@@ -68,7 +68,7 @@ impl Run {
         let checksum = input.checksum();
         let selector = usize::from(input.byte());
         let extra = usize::from(input.byte());
-        let long = checksum % 1_024 == 0;
+        let long = checksum.is_multiple_of(1_024);
         let count = match checksum % 64 {
             _ if long => LONG + extra,
             place @ 1..=6 => EDGES[place - 1],
