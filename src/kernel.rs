@@ -48,6 +48,10 @@ pub struct BadElement;
 /// Elements a core takes at a time: few enough to balance the cores, enough to share an inversion.
 const CHUNK: usize = 128;
 
+/// Elements that aren't divided among cores, since a backend may compute them at a time.
+#[cfg(feature = "parallel")]
+const WHOLE: usize = 8;
+
 /// A batch of group elements, wiped on drop.
 pub(crate) struct Elements(Held);
 
@@ -120,4 +124,23 @@ fn fill_chunks_of<T: Send>(length: usize, output: &mut [T], fill: impl Fn(usize,
     for (chunk, slots) in output.chunks_mut(length).enumerate() {
         fill(chunk * length, slots);
     }
+}
+
+/// A weighted sum by its parts, one for each core with the feature `parallel`. `sum` is told where its part
+/// begins.
+fn sum_parts(weights: &[Scalar], sum: impl Fn(usize, &[Scalar]) -> Element + Sync) -> Element {
+    #[cfg(feature = "parallel")]
+    {
+        use rayon::prelude::*;
+        // Fewer, longer sums are cheaper per element; below a chunk one core is as fast.
+        let share = weights.len().div_ceil(rayon::current_num_threads());
+        let length = share.next_multiple_of(WHOLE).max(CHUNK);
+        weights
+            .par_chunks(length)
+            .enumerate()
+            .map(|(part, weights)| sum(part * length, weights))
+            .reduce(Element::default, |sum, part| sum.add(&part))
+    }
+    #[cfg(not(feature = "parallel"))]
+    sum(0, weights)
 }

@@ -9,10 +9,12 @@ mod key;
 pub mod policy;
 pub mod publish;
 pub mod quota;
+mod rotation;
 
 #[cfg(feature = "client")]
 pub use evaluate::DirectError;
 pub use evaluate::{EvaluateError, Evaluator};
 pub use key::{BadKey, EvaluationKey};
+pub use rotation::Delta;
 
 pub use crate::timestamp::Timestamp;

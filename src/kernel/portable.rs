@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroize;
 
-use super::{BadElement, fill_chunks};
+use super::{BadElement, fill_chunks, sum_parts};
 #[cfg(feature = "client")]
 use crate::group::FixedBase;
 use crate::group::{ENCODED_LENGTH, Element, Encoding, Scalar};
@@ -89,20 +89,10 @@ impl Elements {
     }
 
     pub(super) fn multiscalar_vartime(&self, weights: &[Scalar]) -> Element {
-        #[cfg(feature = "parallel")]
-        {
-            use super::CHUNK;
-            use rayon::prelude::*;
-            // Fewer, longer sums are cheaper per element; below this one core is as fast.
-            let length = self.len().div_ceil(rayon::current_num_threads()).max(CHUNK);
-            weights
-                .par_chunks(length)
-                .zip(self.0.par_chunks(length))
-                .map(|(weights, elements)| Element::multiscalar_vartime(weights, elements))
-                .reduce(Element::default, |sum, part| sum.add(&part))
-        }
-        #[cfg(not(feature = "parallel"))]
-        Element::multiscalar_vartime(weights, &self.0)
+        sum_parts(weights, |start, weights| {
+            let elements = self.0.get(start..start + weights.len());
+            Element::multiscalar_vartime(weights, elements.unwrap_or_default())
+        })
     }
 
     fn identities(count: usize) -> Self {

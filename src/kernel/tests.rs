@@ -3,6 +3,8 @@
 //! Every element of a batch is different, so swapped lanes show. `BLINDBOOK_REQUIRE=avx512` turns a backend
 //! that the machine doesn't have into a failure.
 
+mod vectors;
+
 use std::{eprintln, vec, vec::Vec};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -132,36 +134,6 @@ fn a_weighted_sum_is_the_groups() {
     });
 }
 
-/// The 29 encodings of RFC 9496, appendix A.2, and the identity: each at every place of a batch.
-#[test]
-fn one_bad_encoding_anywhere_refuses_the_batch() {
-    const BAD: &str = include_str!("../../tests/vectors/rfc9496-bad-encodings.json");
-    let table: serde_json::Map<_, _> = serde_json::from_str(BAD).unwrap();
-    let mut bad: Vec<Encoding> = table
-        .values()
-        .filter_map(|entry| entry.as_array())
-        .flatten()
-        .map(|hex| {
-            let digits = hex.as_str().unwrap();
-            core::array::from_fn(|at| u8::from_str_radix(&digits[2 * at..][..2], 16).unwrap())
-        })
-        .collect();
-    assert_eq!(bad.len(), 29);
-    bad.push([0; 32]);
-    on_each_backend(|backend| {
-        let mut rng = random_source(4);
-        let good = encode(&random_elements(19, &mut rng));
-        assert!(backend.decode(&good).is_ok());
-        for bad in &bad {
-            for place in 0..good.len() {
-                let mut batch = good.clone();
-                batch[place] = *bad;
-                assert!(backend.decode(&batch).is_err(), "{bad:02x?} at {place}");
-            }
-        }
-    });
-}
-
 /// Random bytes are an element one time in sixteen or so; every backend has to agree which ones are.
 #[test]
 fn any_bytes_get_the_verdict_of_the_group() {
@@ -243,7 +215,7 @@ fn backends_agree_on_any_bytes() {
         compare_backends(&std::fs::read(seed.unwrap().path()).unwrap());
     }
     let mut rng = random_source(8);
-    for length in (0..600).step_by(7) {
+    for length in 0..300 {
         let mut data = vec![0; length];
         rng.fill_bytes(&mut data);
         compare_backends(&data);

@@ -69,7 +69,7 @@ impl EvaluationKey {
         &self.scalar
     }
 
-    fn from_scalar(scalar: Scalar) -> Self {
+    pub(super) fn from_scalar(scalar: Scalar) -> Self {
         Self {
             public_key: PublicKey::from_element(Element::generator_product(&scalar)),
             scalar,

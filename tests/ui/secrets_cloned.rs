@@ -3,13 +3,14 @@
 use blindbook::{
     client::{ExpectEvaluation, Identifier},
     oprf::{ContactKey, LabelKey, UnblindedElement},
-    server::{EvaluationKey, quota::Permit},
+    server::{Delta, EvaluationKey, quota::Permit},
 };
 
 fn copies<T: Clone>() {}
 
 fn main() {
     copies::<EvaluationKey>();
+    copies::<Delta>();
     copies::<UnblindedElement>();
     copies::<ContactKey>();
     copies::<LabelKey>();

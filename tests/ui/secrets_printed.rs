@@ -5,7 +5,7 @@ use std::fmt::Display;
 use blindbook::{
     client::Identifier,
     oprf::{ContactKey, UnblindedElement},
-    server::EvaluationKey,
+    server::{Delta, EvaluationKey},
 };
 
 fn prints<T: Display>() {}
@@ -13,10 +13,12 @@ fn compares<T: PartialEq>() {}
 
 fn main() {
     prints::<EvaluationKey>();
+    prints::<Delta>();
     prints::<UnblindedElement>();
     prints::<ContactKey>();
     prints::<Identifier>();
     compares::<EvaluationKey>();
+    compares::<Delta>();
     compares::<UnblindedElement>();
     compares::<Identifier>();
 }
