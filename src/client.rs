@@ -10,6 +10,7 @@ mod finalize;
 mod identifier;
 mod matching;
 mod padding;
+mod partial;
 mod sync;
 
 pub use blind::{BlindError, ExpectEvaluation, OprfClient};
@@ -19,4 +20,5 @@ pub use identifier::{
 };
 pub use matching::Match;
 pub use padding::PADDING_CLASSES;
+pub use partial::{BeliefFactor, BeliefFactorError, Chosen, Part, PartError};
 pub use sync::{ExpectAnswer, Followed, StateError, SyncError, SyncState};

@@ -5,113 +5,18 @@
 mod published;
 #[path = "support/roles.rs"]
 mod roles;
+#[path = "support/world.rs"]
+mod world;
 
 use blindbook::{
-    client::{Identifier, StateError, SyncError, SyncState},
-    label::{Label, LabelLength},
+    client::{StateError, SyncError, SyncState},
     oprf::{ContactKey, Epoch, ServiceId},
     server::{EvaluationKey, Evaluator},
-    snapshot::{
-        Advance, ChainError, Manifest, ManifestDraft, Segment, SegmentBuilder, SegmentError,
-        SignedManifest,
-    },
-    wire::{EvaluateRequest, EvaluateResponse, Message},
+    snapshot::{Advance, ChainError, ManifestDraft, Segment, SegmentBuilder, SegmentError},
 };
-use published::{NOW, draft, entry, key, service};
-use rand::rngs::StdRng;
-use roles::{EPOCH, Grants, random_source};
-
-const LABELS: LabelLength = match LabelLength::new(4) {
-    Ok(length) => length,
-    Err(_) => panic!(),
-};
-
-struct World {
-    grants: Grants,
-    evaluator: Evaluator,
-    rng: StdRng,
-}
-
-impl World {
-    fn new() -> Self {
-        let mut rng = random_source(1);
-        Self {
-            grants: Grants::new(),
-            evaluator: Evaluator::new(EPOCH, EvaluationKey::random(&mut rng)),
-            rng,
-        }
-    }
-
-    fn answer(&mut self, message: &[u8]) -> Vec<u8> {
-        let request = EvaluateRequest::decode(message).unwrap();
-        let permit = self.grants.permit(&request.blinded);
-        let evaluation = self
-            .evaluator
-            .blind_evaluate(permit, &request.blinded, &mut self.rng)
-            .unwrap();
-        EvaluateResponse {
-            epoch: request.epoch,
-            evaluated: evaluation.elements,
-            proof: evaluation.proof,
-        }
-        .encode()
-    }
-
-    /// The segment of members with these numbers; each one's label is the end of the number.
-    fn segment(&self, members: &[Identifier]) -> Vec<u8> {
-        let inputs: Vec<&[u8]> = members.iter().map(Identifier::as_input).collect();
-        let permit = self
-            .grants
-            .permit_for(inputs.len(), blindbook::oprf::digest_inputs(&inputs));
-        let mut builder = SegmentBuilder::new(service().hash(), EPOCH, LABELS);
-        for (element, input) in self
-            .evaluator
-            .evaluate(permit, &inputs)
-            .unwrap()
-            .iter()
-            .zip(inputs)
-        {
-            let key = ContactKey::derive(&service().hash(), EPOCH, element);
-            let mut sealed = Vec::new();
-            let label = Label::new(&input[input.len() - 4..]).unwrap();
-            label.seal_into(&key, EPOCH, LABELS, &mut sealed).unwrap();
-            builder.add(key.tag(), &sealed).unwrap();
-        }
-        builder.build().unwrap()
-    }
-
-    fn draft(&self, segment: &[u8], sequence: u64, previous: [u8; 32]) -> ManifestDraft {
-        ManifestDraft {
-            public_key: self.evaluator.public_key().clone(),
-            ..draft(sequence, previous, entry(segment), LABELS)
-        }
-    }
-
-    fn evaluate_all(&mut self, state: &mut SyncState, contacts: &[Identifier]) -> Vec<usize> {
-        let mut requests = Vec::new();
-        while let Some(expect) = state
-            .next_request(contacts, usize::MAX, &mut self.rng)
-            .unwrap()
-        {
-            let message = expect.message();
-            requests.push(expect.elements());
-            let answer = self.answer(&message);
-            state.finish(expect, &answer).unwrap();
-        }
-        requests
-    }
-}
-
-fn signed(draft: &ManifestDraft) -> Manifest {
-    let signed = SignedManifest::decode(&key().sign(draft).unwrap()).unwrap();
-    signed.verify(&key().public_key()).unwrap()
-}
-
-fn numbers(range: std::ops::Range<u32>) -> Vec<Identifier> {
-    range
-        .map(|number| Identifier::phone_e164(&format!("+4477009{number:05}")).unwrap())
-        .collect()
-}
+use published::{NOW, service};
+use roles::EPOCH;
+use world::{LABELS, World, numbers, signed};
 
 #[test]
 fn an_address_book_is_matched_and_only_news_are_evaluated_later() {

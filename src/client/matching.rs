@@ -49,8 +49,7 @@ impl SyncState {
     /// Begins to look up every identifier that has been evaluated, for a caller who reads segments one by one.
     #[must_use]
     pub fn search(&self, identifiers: &[Identifier]) -> Search {
-        let tags: Vec<Tag> = self.keys(identifiers).map(|(_, key)| key.tag()).collect();
-        Search::new(&tags)
+        Search::new(&self.tags(identifiers))
     }
 
     /// Who was found, in the order of `identifiers`.
@@ -66,6 +65,11 @@ impl SyncState {
             Some(Match { identifier, label })
         });
         matches.collect()
+    }
+
+    /// The tags of those that were evaluated.
+    pub(super) fn tags(&self, identifiers: &[Identifier]) -> Vec<Tag> {
+        self.keys(identifiers).map(|(_, key)| key.tag()).collect()
     }
 
     fn keys(&self, identifiers: &[Identifier]) -> impl Iterator<Item = (usize, ContactKey)> {

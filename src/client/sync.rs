@@ -9,6 +9,7 @@
 //!    | next_request(identifiers) --message-->          only what wasn't evaluated before
 //!    |    ^                                  |
 //!    |    '--- finish(answer) <--answer------'         verified before anything is kept
+//!    | choose_part(manifest, identifiers)    if the set isn't to be read whole
 //!    | find(segment, identifiers) -> matches
 //! encode
 //! ```
@@ -26,6 +27,7 @@ use super::{
     finalize::FinalizeError,
     identifier::{Identifier, NormalisationProfile},
     padding,
+    partial::Chosen,
 };
 use crate::{
     oprf::{Epoch, ServiceId, UnblindedElement},
@@ -52,6 +54,8 @@ pub struct SyncState {
     chain: Option<ChainState>,
     client: Option<OprfClient>,
     known: BTreeMap<Fingerprint, UnblindedElement>,
+    /// What is fetched of the set in this epoch, if it isn't read whole.
+    pub(super) part: Option<Chosen>,
 }
 
 /// A step of a sync that failed. The state is as before.
@@ -102,6 +106,7 @@ impl SyncState {
             chain: None,
             client: None,
             known: BTreeMap::new(),
+            part: None,
         }
     }
 
@@ -141,6 +146,7 @@ impl SyncState {
         let forgotten = if rotated { self.known.len() } else { 0 };
         if rotated {
             self.known.clear();
+            self.part = None;
         }
         if rotated || self.client.is_none() {
             self.client = Some(OprfClient::new(next.public_key().clone()));
