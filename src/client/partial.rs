@@ -225,6 +225,7 @@ fn first<R: CryptoRng + ?Sized>(
 ) -> Option<Chosen> {
     let drawn = padding::class(tags.len());
     let runs = greatest.most_for(drawn).min(shards);
+    let runs = runs.min(1 << Runs::MAX_BITS);
     let bits = runs.checked_ilog2().unwrap_or(0) as u8;
     if drawn >= 1 << bits {
         return None;
