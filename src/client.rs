@@ -18,7 +18,7 @@ pub use finalize::{FinalizeError, rfc_output};
 pub use identifier::{
     Identifier, IdentifierError, IdentifierKind, MAX_INPUT_LENGTH, NormalisationProfile,
 };
-pub use matching::Match;
+pub use matching::{Match, OwnEntry};
 pub use padding::PADDING_CLASSES;
 pub use partial::{BeliefFactor, BeliefFactorError, Chosen, Part, PartError};
 pub use sync::{ExpectAnswer, Followed, StateError, SyncError, SyncState};

@@ -149,6 +149,14 @@ impl Search {
         self.members
     }
 
+    /// What lies beside a tag in that set; `None` if the tag isn't one that is looked for.
+    #[must_use]
+    pub fn sealed_label(&self, tag: Tag) -> Option<Option<&[u8]>> {
+        let at = self.wanted.binary_search_by_key(&tag, |wanted| wanted.tag);
+        let wanted = self.wanted.get(at.ok()?)?;
+        Some(wanted.label.as_deref())
+    }
+
     /// The tags that are in that set, ascending and each once.
     #[must_use]
     pub fn found(self) -> Vec<Found> {
