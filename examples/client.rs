@@ -97,7 +97,7 @@ fn discover(server: &Server<'_>, key: &SnapshotPublicKey, numbers: &[&str]) -> R
     if followed.other_normalisation.is_some() {
         eprintln!("the service normalises otherwise: update the app");
     }
-    while let Some(expect) = state.next_request(&contacts, usize::MAX, &mut rng)? {
+    while let Some(expect) = state.next_request(&contacts, usize::MAX, now(), &mut rng)? {
         let answer = server.send("POST", "/v1/evaluate", &expect.message())?;
         let evaluated = state.finish(expect, &answer)?;
         println!("evaluated: {evaluated}");

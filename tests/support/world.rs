@@ -18,7 +18,7 @@ use blindbook::{
 use rand::rngs::StdRng;
 
 use super::{
-    published::{draft, entry, key, service},
+    published::{NOW, draft, entry, key, service},
     roles::{EPOCH, Grants, random_source},
 };
 
@@ -94,7 +94,7 @@ impl World {
     pub fn evaluate_all(&mut self, state: &mut SyncState, contacts: &[Identifier]) -> Vec<usize> {
         let mut requests = Vec::new();
         while let Some(expect) = state
-            .next_request(contacts, usize::MAX, &mut self.rng)
+            .next_request(contacts, usize::MAX, NOW, &mut self.rng)
             .unwrap()
         {
             let message = expect.message();

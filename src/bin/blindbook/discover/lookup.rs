@@ -81,7 +81,7 @@ pub(crate) fn look_up(
     let now = clock().as_micros() / 1_000_000;
     let followed = state.follow(&manifest, now).map_err(Failure::bad_input)?;
     if is_whole(contacts) {
-        state.retain(identifiers);
+        state.retain(identifiers, now);
     }
     keep(state)?;
     let mut lookup = Lookup {
@@ -105,7 +105,7 @@ pub(crate) fn look_up(
         refused: None,
         retry_after: None,
     };
-    let mut refused = evaluate_new(connection, state, identifiers, &mut lookup, &keep)?;
+    let mut refused = evaluate_new(connection, state, identifiers, now, &mut lookup, &keep)?;
     lookup.refused = refused.as_ref().map(Failure::to_string);
     lookup.retry_after = refused.as_ref().and_then(Failure::retry_after);
     lookup.pending = state.pending(identifiers);
@@ -162,6 +162,7 @@ fn evaluate_new(
     connection: &Connection,
     state: &mut SyncState,
     identifiers: &[Identifier],
+    now: u64,
     lookup: &mut Lookup,
     keep: impl Fn(&SyncState) -> Result<(), Failure>,
 ) -> Result<Option<Failure>, Failure> {
@@ -173,10 +174,12 @@ fn evaluate_new(
     let mut refused = None;
     while let Some(expect) = connection
         .local("blind", || {
-            state.next_request(identifiers, budget, &mut UnwrapErr(SysRng))
+            state.next_request(identifiers, budget, now, &mut UnwrapErr(SysRng))
         })
         .map_err(Failure::bad_input)?
     {
+        // Whoever dies now sends the same bytes the next time, which are paid once.
+        keep(state)?;
         let elements = expect.elements();
         match connection.evaluate(&expect.message()) {
             Ok(answer) => {
@@ -191,9 +194,11 @@ fn evaluate_new(
                 }
             }
             Err(failure @ Failure::Refused { .. }) => {
+                state.refused(expect);
                 // A smaller request may be affordable; else there is no use in asking again.
                 budget = left().min(elements - 1);
                 if lookup.evaluated == 0 && lookup.known == 0 && budget == 0 {
+                    keep(state)?;
                     return Err(failure);
                 }
                 refused = Some(failure);
