@@ -14,7 +14,7 @@ use blindbook::{
     client::{Identifier, OprfClient, SyncState},
     label::Label,
     oprf::{ServiceId, UnblindedElement},
-    snapshot::{ChainState, Manifest, Segment, SignedManifest, SnapshotPublicKey},
+    snapshot::{ChainState, Manifest, Segment, SignedManifest, SnapshotPublicKey, cheapest_path},
     wire::{
         Consent, EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MEDIA_TYPE,
         MembersResponse, Message, Setting,
@@ -97,19 +97,21 @@ fn discover(server: &Server<'_>, key: &SnapshotPublicKey, numbers: &[&str]) -> R
     if followed.other_normalisation.is_some() {
         eprintln!("the service normalises otherwise: update the app");
     }
-    while let Some(expect) = state.next_request(&contacts, usize::MAX, &mut rng)? {
+    while let Some(expect) = state.next_request(&contacts, usize::MAX, now(), &mut rng)? {
         let answer = server.send("POST", "/v1/evaluate", &expect.message())?;
         let evaluated = state.finish(expect, &answer)?;
         println!("evaluated: {evaluated}");
     }
-    let id: String = manifest
-        .base()
-        .id
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let segment = server.send("GET", &format!("/v1/segments/{id}"), &[])?;
-    for found in state.find(&mut [Segment::open(&segment, &manifest)?], &contacts)? {
+    // A base, then what changes it. An app that keeps them says 0 for what it has, and fetches only the rest.
+    let claims = manifest.claims();
+    let path = cheapest_path(&claims.segments, claims.newest(), |segment| segment.size);
+    let mut search = state.search(&contacts);
+    for entry in path.unwrap_or_default() {
+        let id: String = entry.id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let bytes = server.send("GET", &format!("/v1/segments/{id}"), &[])?;
+        search.read_all(&mut Segment::open(&bytes, &manifest)?)?;
+    }
+    for found in state.matches(search, &contacts) {
         let label = found.label.as_bytes().escape_ascii();
         println!("found: {} is {label}", numbers[found.identifier]);
     }

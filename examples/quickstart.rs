@@ -101,9 +101,10 @@ fn main() -> Result<()> {
     ];
     let manifest = SignedManifest::decode(&manifest)?.verify(&snapshot_key.public_key())?;
     let mut state = SyncState::new(&service, &mut rng);
-    let followed = state.follow(&manifest, now()?.as_micros() / 1_000_000)?;
+    let seconds = now()?.as_micros() / 1_000_000;
+    let followed = state.follow(&manifest, seconds)?;
     assert_eq!(followed.other_normalisation, None);
-    while let Some(expect) = state.next_request(&contacts, usize::MAX, &mut rng)? {
+    while let Some(expect) = state.next_request(&contacts, usize::MAX, seconds, &mut rng)? {
         println!(
             "asking for {} contacts as {} elements",
             expect.contacts(),

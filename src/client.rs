@@ -10,6 +10,7 @@ mod finalize;
 mod identifier;
 mod matching;
 mod padding;
+mod partial;
 mod sync;
 
 pub use blind::{BlindError, ExpectEvaluation, OprfClient};
@@ -17,6 +18,7 @@ pub use finalize::{FinalizeError, rfc_output};
 pub use identifier::{
     Identifier, IdentifierError, IdentifierKind, MAX_INPUT_LENGTH, NormalisationProfile,
 };
-pub use matching::Match;
+pub use matching::{Match, OwnEntry};
 pub use padding::PADDING_CLASSES;
+pub use partial::{BeliefFactor, BeliefFactorError, Chosen, Part, PartError};
 pub use sync::{ExpectAnswer, Followed, StateError, SyncError, SyncState};

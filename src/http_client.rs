@@ -1,13 +1,17 @@
 //! A blocking transport for the client role, over HTTP/1.1 with TLS.
 //!
-//! Layer 6: stands on the wire and must not know the client role's state: bytes go in, bytes come out. An
+//! Layer 6: stands on the wire and the snapshot and must not know the client role's state: bytes go in, bytes come out.
+//! A [`SetFolder`] keeps the published set in files. An
 //! app that has a transport of its own doesn't need this one. TLS is rustls on aws-lc-rs with the roots of
 //! the web PKI, or the ones given.
 
 mod answer;
+mod download;
+mod folder;
 
 use std::{
     io::Read,
+    ops::Range,
     string::{String, ToString},
     sync::Arc,
     time::Duration,
@@ -22,6 +26,8 @@ use ureq::{
 use zeroize::Zeroizing;
 
 pub use answer::{Problem, QuotaState, TransportError};
+pub use download::Download;
+pub use folder::{Fetched, FolderError, SetFolder};
 
 use crate::wire::MEDIA_TYPE;
 
@@ -42,7 +48,7 @@ pub struct Endpoint {
     pub authorities: Option<Vec<u8>>,
     /// The credential that is sent with requests which want one.
     pub credential: Option<Zeroizing<String>>,
-    /// The longest that one exchange may take, body included.
+    /// The longest that one exchange may take, body included; and that nothing may come of a segment.
     pub timeout: Duration,
 }
 
@@ -138,22 +144,25 @@ impl Transport {
         read(response, MAX_MANIFEST).map(|answer| answer.body)
     }
 
-    /// `GET /v1/segments/{id}`: a segment of `size` bytes, as the manifest says.
+    /// `GET /v1/segments/{id}`: a segment of `size` bytes, as the manifest says, in memory.
     ///
     /// # Errors
     ///
     /// See [`TransportError`]; a body of another size is a [`TransportError::BadAnswer`].
     pub fn segment(&self, id: &[u8; 32], size: u64) -> Result<Vec<u8>, TransportError> {
-        let mut path = String::from("/v1/segments/");
-        for byte in id {
-            path.push_str(&std::format!("{byte:02x}"));
-        }
-        let response = self.send(Method::GET, &path, None, false)?;
-        let body = read(response, size)?.body;
-        if body.len() as u64 != size {
-            return Err(TransportError::BadAnswer("a segment of another size"));
-        }
+        let mut body = Vec::new();
+        self.download(id, size, 0..size)
+            .read_to_end(&mut body)
+            .map_err(TransportError::from_read)?;
         Ok(body)
+    }
+
+    /// `GET /v1/segments/{id}`: some bytes of a segment that has `size` of them, as they come. Nothing is asked
+    /// for before they are read, and no credential is sent.
+    ///
+    /// What comes isn't checked: see [`Segment`](crate::snapshot::Segment).
+    pub fn download(&self, id: &[u8; 32], size: u64, range: Range<u64>) -> Download {
+        Download::new(self.clone(), *id, size, range)
     }
 
     /// `POST /v1/evaluate` with an encoded [`EvaluateRequest`](crate::wire::EvaluateRequest).
@@ -236,6 +245,10 @@ fn read(response: Response<Body>, limit: u64) -> Result<Answer, TransportError> 
         return Err(TransportError::BadAnswer("an answer longer than it can be"));
     }
     Ok(Answer { body, quota })
+}
+
+fn hex(id: &[u8; 32]) -> String {
+    id.iter().map(|byte| std::format!("{byte:02x}")).collect()
 }
 
 fn authorities(pem: &[u8]) -> Result<RootCerts, TransportError> {

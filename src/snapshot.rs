@@ -60,6 +60,7 @@ mod merge;
 mod merkle;
 mod outline;
 mod path;
+mod ranges;
 mod rice;
 mod search;
 mod segment;
@@ -75,6 +76,7 @@ pub use manifest::{
 };
 pub use merge::Merge;
 pub use path::cheapest_path;
+pub use ranges::{Ranges, RangesError, Runs, RunsError};
 pub use search::{Found, Search};
 pub use segment::{Segment, SegmentSummary};
 pub use source::ReadAt;

@@ -712,12 +712,12 @@ fn contacts_that_could_not_be_read_are_not_forgotten() {
         (&whole["known"], &whole["evaluated"]),
         (&2.into(), &0.into())
     );
-    // Who is really gone is forgotten.
+    // Who is missing from one file, or on the next days, isn't either.
     fs::write(&book, &cards[..cards.len() / 2]).unwrap();
     succeed(&mut service.as_client("discover", &book, &phone));
     fs::write(&book, &cards).unwrap();
     let again = succeed(&mut service.as_client("discover", &book, &phone));
-    assert_eq!(again["evaluated"], 1);
+    assert_eq!(again["evaluated"], 0);
     service.terminate();
 }
 
@@ -816,4 +816,104 @@ fn an_import_fits_into_the_requests_that_the_policy_allows() {
             .args(["--batch", "100"]),
     );
     assert_eq!(enrolled["changed"], 250);
+}
+
+/// The published set as a phone reads it: kept in a folder, or in part; and a member who checks that they are in it.
+#[test]
+fn a_set_is_kept_or_read_in_part_and_shows_who_wants_to_be_found() {
+    let mut service = Service::new();
+    service.edit(
+        "[publish]",
+        "[policy.registrar]\ncapacity = 200000\nelements_per_request = 40000\n\n[publish]",
+    );
+    service.start();
+    let registrar = service.token("registrar", "enrol");
+    let lines: String = (0..33_000)
+        .map(|number| format!("u{number}@example.org,u{number},everyone,2026-11-01T12:00:00Z\n"))
+        .collect();
+    let file = members(&service, &lines);
+    let consent = ["--consent-text", "2026-11", "--consent-surface", "sign-up"];
+    succeed(service.as_client("enrol", &file, &registrar).args(consent));
+    succeed(&mut service.with_config("publish"));
+
+    let phone = service.token("somebody", "discover");
+    let book = service.path("contacts.csv");
+    fs::write(&book, "Ada,u1@example.org\nBob,nobody@example.org\n").unwrap();
+    let discover = |more: &[&str]| {
+        let mut command = service.as_client("discover", &book, &phone);
+        run(command.args(more))
+    };
+    let (code, whole) = discover(&[]);
+    assert_eq!(code, 0, "{whole}");
+    let size = whole["fetched"]["bytes"].as_u64().unwrap();
+    assert_eq!(whole["fetched"]["bases"], 1);
+    assert_eq!(whole["manifest_hash"].as_str().unwrap().len(), 64);
+
+    // In a folder, whose second use fetches nothing.
+    let folder = service.path("set");
+    let folder = folder.to_str().unwrap();
+    let (_, first) = discover(&["--set", folder]);
+    assert_eq!(first["fetched"]["bytes"], size);
+    let (_, second) = discover(&["--set", folder]);
+    assert_eq!(second["fetched"]["bytes"], 0);
+    for read in [&first, &second] {
+        assert_eq!(read["found"], whole["found"]);
+    }
+
+    // In part, and the same part again.
+    let (code, part) = discover(&["--max-belief-factor", "2"]);
+    assert_eq!(code, 0, "{part}");
+    assert_eq!(part["found"], whole["found"]);
+    assert_eq!(part["fetched"]["fraction"], 0.5);
+    assert_eq!(part["fetched"]["belief_factor"], 2.0);
+    let fetched = part["fetched"]["bytes"].as_u64().unwrap();
+    assert!(fetched < size * 6 / 10, "{fetched} of {size}");
+    let (_, again) = discover(&["--max-belief-factor", "2"]);
+    assert_eq!(again["fetched"]["bytes"], fetched);
+    let text = {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blindbook"));
+        command
+            .env_clear()
+            .args(["discover", "--max-belief-factor", "2", "--plain-http"]);
+        command.args([
+            "--url",
+            &service.url,
+            "--service",
+            "chat.example",
+            "--snapshot-key",
+        ]);
+        command.arg(service.path("service/snapshot.pub"));
+        command.arg("--token-file").args([&phone, &book]);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert!(
+        text.contains(
+            "the service may believe up to 2.0 times more strongly than before that somebody is in this address book: \
+             50.0 % of the set was fetched"
+        ),
+        "{text}"
+    );
+    let (code, refused) = discover(&["--max-belief-factor", "1.5"]);
+    assert_eq!(code, BAD_INPUT);
+    assert!(
+        refused["message"].as_str().unwrap().contains("2.0"),
+        "{refused}"
+    );
+    assert_eq!(discover(&["--max-belief-factor", "0.5"]).0, BAD_INPUT);
+
+    // Who is in it, and with which label.
+    for (own, label, code, as_what) in [
+        ("u7@example.org", "u7", 0, "listed"),
+        ("u7@example.org", "u8", BAD_INPUT, "other-label"),
+        ("nobody@example.org", "u7", BAD_INPUT, "missing"),
+    ] {
+        let (exit, checked) = discover(&["--own", own, "--own-label", label]);
+        assert_eq!(
+            (exit, &checked["own"]),
+            (code, &as_what.into()),
+            "{checked}"
+        );
+        assert_eq!(checked["found"], whole["found"]);
+    }
+    service.terminate();
 }

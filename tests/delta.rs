@@ -144,11 +144,16 @@ fn check(sets: &[Set], segments: &[Vec<u8>], probes: &[u64]) {
 
     // As it comes out of a connection.
     let mut streamed = Search::new(&tags);
-    for segment in segments {
-        let source = Forward::new(segment.as_slice());
-        streamed
-            .read(&mut Segment::open(source, &manifest).unwrap())
-            .unwrap();
+    for (at, segment) in segments.iter().enumerate() {
+        let mut bytes = segment.as_slice();
+        let mut opened = Segment::open(Forward::new(&mut bytes), &manifest).unwrap();
+        // Every other one to its end.
+        if at % 2 == 0 {
+            streamed.read_all(&mut opened).unwrap();
+            assert!(bytes.is_empty());
+        } else {
+            streamed.read(&mut opened).unwrap();
+        }
     }
     assert_eq!(found(streamed), expected);
 

@@ -5,113 +5,19 @@
 mod published;
 #[path = "support/roles.rs"]
 mod roles;
+#[path = "support/world.rs"]
+mod world;
 
 use blindbook::{
-    client::{Identifier, StateError, SyncError, SyncState},
-    label::{Label, LabelLength},
+    client::{OwnEntry, StateError, SyncError, SyncState},
+    label::Label,
     oprf::{ContactKey, Epoch, ServiceId},
     server::{EvaluationKey, Evaluator},
-    snapshot::{
-        Advance, ChainError, Manifest, ManifestDraft, Segment, SegmentBuilder, SegmentError,
-        SignedManifest,
-    },
-    wire::{EvaluateRequest, EvaluateResponse, Message},
+    snapshot::{Advance, ChainError, ManifestDraft, Segment, SegmentBuilder, SegmentError},
 };
-use published::{NOW, draft, entry, key, service};
-use rand::rngs::StdRng;
-use roles::{EPOCH, Grants, random_source};
-
-const LABELS: LabelLength = match LabelLength::new(4) {
-    Ok(length) => length,
-    Err(_) => panic!(),
-};
-
-struct World {
-    grants: Grants,
-    evaluator: Evaluator,
-    rng: StdRng,
-}
-
-impl World {
-    fn new() -> Self {
-        let mut rng = random_source(1);
-        Self {
-            grants: Grants::new(),
-            evaluator: Evaluator::new(EPOCH, EvaluationKey::random(&mut rng)),
-            rng,
-        }
-    }
-
-    fn answer(&mut self, message: &[u8]) -> Vec<u8> {
-        let request = EvaluateRequest::decode(message).unwrap();
-        let permit = self.grants.permit(&request.blinded);
-        let evaluation = self
-            .evaluator
-            .blind_evaluate(permit, &request.blinded, &mut self.rng)
-            .unwrap();
-        EvaluateResponse {
-            epoch: request.epoch,
-            evaluated: evaluation.elements,
-            proof: evaluation.proof,
-        }
-        .encode()
-    }
-
-    /// The segment of members with these numbers; each one's label is the end of the number.
-    fn segment(&self, members: &[Identifier]) -> Vec<u8> {
-        let inputs: Vec<&[u8]> = members.iter().map(Identifier::as_input).collect();
-        let permit = self
-            .grants
-            .permit_for(inputs.len(), blindbook::oprf::digest_inputs(&inputs));
-        let mut builder = SegmentBuilder::new(service().hash(), EPOCH, LABELS);
-        for (element, input) in self
-            .evaluator
-            .evaluate(permit, &inputs)
-            .unwrap()
-            .iter()
-            .zip(inputs)
-        {
-            let key = ContactKey::derive(&service().hash(), EPOCH, element);
-            let mut sealed = Vec::new();
-            let label = Label::new(&input[input.len() - 4..]).unwrap();
-            label.seal_into(&key, EPOCH, LABELS, &mut sealed).unwrap();
-            builder.add(key.tag(), &sealed).unwrap();
-        }
-        builder.build().unwrap()
-    }
-
-    fn draft(&self, segment: &[u8], sequence: u64, previous: [u8; 32]) -> ManifestDraft {
-        ManifestDraft {
-            public_key: self.evaluator.public_key().clone(),
-            ..draft(sequence, previous, entry(segment), LABELS)
-        }
-    }
-
-    fn evaluate_all(&mut self, state: &mut SyncState, contacts: &[Identifier]) -> Vec<usize> {
-        let mut requests = Vec::new();
-        while let Some(expect) = state
-            .next_request(contacts, usize::MAX, &mut self.rng)
-            .unwrap()
-        {
-            let message = expect.message();
-            requests.push(expect.elements());
-            let answer = self.answer(&message);
-            state.finish(expect, &answer).unwrap();
-        }
-        requests
-    }
-}
-
-fn signed(draft: &ManifestDraft) -> Manifest {
-    let signed = SignedManifest::decode(&key().sign(draft).unwrap()).unwrap();
-    signed.verify(&key().public_key()).unwrap()
-}
-
-fn numbers(range: std::ops::Range<u32>) -> Vec<Identifier> {
-    range
-        .map(|number| Identifier::phone_e164(&format!("+4477009{number:05}")).unwrap())
-        .collect()
-}
+use published::{NOW, service};
+use roles::EPOCH;
+use world::{LABELS, World, numbers, signed};
 
 #[test]
 fn an_address_book_is_matched_and_only_news_are_evaluated_later() {
@@ -123,7 +29,7 @@ fn an_address_book_is_matched_and_only_news_are_evaluated_later() {
     let mut state = SyncState::new(&service(), &mut world.rng);
     assert_eq!(
         state
-            .next_request(&numbers(0..1), 1_024, &mut world.rng)
+            .next_request(&numbers(0..1), 1_024, NOW, &mut world.rng)
             .unwrap_err(),
         SyncError::NoManifest
     );
@@ -150,8 +56,7 @@ fn an_address_book_is_matched_and_only_news_are_evaluated_later() {
     let followed = state.follow(&manifest, NOW).unwrap();
     assert_eq!(followed.advance, Advance::Same);
     let contacts = numbers(95..122);
-    assert_eq!(state.retain(&contacts), 5);
-    assert_eq!(state.known(), 25);
+    assert_eq!(state.retain(&contacts, NOW), 0);
     assert_eq!(state.pending(&contacts), 2);
     assert_eq!(world.evaluate_all(&mut state, &contacts), [16]);
     assert_eq!(state.find(&mut opened, &contacts).unwrap().len(), 5);
@@ -168,7 +73,7 @@ fn seventeen_and_sixty_four_contacts_are_the_same_traffic() {
         let mut state = SyncState::new(&service(), &mut world.rng);
         let _followed = state.follow(&manifest, NOW).unwrap();
         let expect = state
-            .next_request(&numbers(0..count), 5_000, &mut world.rng)
+            .next_request(&numbers(0..count), 5_000, NOW, &mut world.rng)
             .unwrap()
             .unwrap();
         lengths.push((
@@ -190,9 +95,10 @@ fn a_budget_is_never_exceeded() {
         .unwrap();
     let contacts = numbers(0..2_000);
     for (budget, elements) in [(15, None), (16, Some(16)), (1_023, Some(256))] {
-        let expect = state.next_request(&contacts, budget, &mut world.rng);
+        let expect = state.next_request(&contacts, budget, NOW, &mut world.rng);
         let expect = expect.unwrap();
-        assert_eq!(expect.map(|expect| expect.elements()), elements);
+        assert_eq!(expect.as_ref().map(|expect| expect.elements()), elements);
+        expect.into_iter().for_each(|expect| state.refused(expect));
     }
     assert_eq!(
         world.evaluate_all(&mut state, &contacts),
@@ -211,7 +117,7 @@ fn a_wrong_answer_leaves_nothing_behind() {
     let contacts = numbers(0..10);
     for corrupt in 0..5 {
         let expect = state
-            .next_request(&contacts, 16, &mut world.rng)
+            .next_request(&contacts, 16, NOW, &mut world.rng)
             .unwrap()
             .unwrap();
         let mut answer = world.answer(&expect.message());
@@ -231,6 +137,138 @@ fn a_wrong_answer_leaves_nothing_behind() {
     }
 }
 
+/// A request that was paid and whose answer didn't arrive was made anew, with other bytes, when the app was started again:
+/// it was paid twice.
+#[test]
+fn a_request_outlives_the_client_that_made_it() {
+    let mut world = World::new();
+    let segment = world.segment(&numbers(0..10));
+    let manifest = signed(&world.draft(&segment, 1, [0; 32]));
+    let mut state = SyncState::new(&service(), &mut world.rng);
+    let _followed = state.follow(&manifest, NOW).unwrap();
+    let contacts = numbers(0..5);
+    let mut next = |state: &mut SyncState, contacts: std::ops::Range<u32>, budget, now| {
+        let expect = state.next_request(&numbers(contacts), budget, now, &mut world.rng);
+        expect.unwrap()
+    };
+    let lost = next(&mut state, 0..5, 1_024, NOW).unwrap().message();
+    let stored = state.encode();
+
+    // Started again, a day passes or another address book is looked up.
+    for (contacts, budget, now, same) in [
+        (0..5, 1_024, NOW, true),
+        (0..5, 0, NOW + 23 * 3_600, true),
+        (7..9, 1_024, NOW + 60, true),
+        (0..5, 1_024, NOW - 86_400 * 365, true),
+        (0..5, 1_024, NOW + 23 * 3_600 + 1, false),
+    ] {
+        let mut state = SyncState::decode(&stored, &service()).unwrap();
+        assert_eq!(*state.encode(), *stored);
+        let again = next(&mut state, contacts, budget, now).unwrap();
+        assert_eq!(again.message() == lost, same, "{now}");
+        assert_eq!(again.elements(), 16);
+    }
+    // Answered: all is as if nothing had happened.
+    let mut state = SyncState::decode(&stored, &service()).unwrap();
+    let _followed = state.follow(&manifest, NOW).unwrap();
+    let again = next(&mut state, 0..5, 16, NOW).unwrap();
+    let answer = world.answer(&again.message());
+    assert_eq!(state.finish(again, &answer).unwrap(), 5);
+    assert!(world.evaluate_all(&mut state, &contacts).is_empty());
+    let mut opened = [Segment::open(&segment, &manifest).unwrap()];
+    assert_eq!(state.find(&mut opened, &contacts).unwrap().len(), 5);
+    assert!(state.encode().len() < stored.len());
+
+    // Refused: not paid, and not kept. Rotated: worthless.
+    let mut state = SyncState::decode(&stored, &service()).unwrap();
+    let expect = state.next_request(&contacts, 16, NOW, &mut world.rng);
+    state.refused(expect.unwrap().unwrap());
+    let other = state.next_request(&contacts, 16, NOW, &mut world.rng);
+    assert_ne!(other.unwrap().unwrap().message(), lost);
+    let mut state = SyncState::decode(&stored, &service()).unwrap();
+    let rotated = Evaluator::new(Epoch::new(8), EvaluationKey::random(&mut world.rng));
+    let rotated = ManifestDraft {
+        epoch: Epoch::new(8),
+        public_key: rotated.public_key().clone(),
+        ..world.draft(&segment, 2, *manifest.hash())
+    };
+    let _followed = state.follow(&signed(&rotated), NOW).unwrap();
+    let other = state.next_request(&contacts, 16, NOW, &mut world.rng);
+    assert_ne!(other.unwrap().unwrap().message(), lost);
+
+    for length in 0..stored.len() {
+        SyncState::decode(&stored[..length], &service()).unwrap_err();
+    }
+}
+
+/// Another file, or a wrong region, on the same state made it forget everybody who was paid for.
+#[test]
+fn contacts_are_forgotten_when_they_are_gone_for_long() {
+    const DAY: u64 = 86_400;
+    let mut world = World::new();
+    let segment = world.segment(&numbers(0..1));
+    let manifest = signed(&world.draft(&segment, 1, [0; 32]));
+    let mut state = SyncState::new(&service(), &mut world.rng);
+    let _followed = state.follow(&manifest, NOW).unwrap();
+    world.evaluate_all(&mut state, &numbers(0..10));
+    // Two files in turn.
+    for day in 0..100 {
+        let range = if day % 2 == 0 { 0..5 } else { 5..10 };
+        assert_eq!(state.retain(&numbers(range), NOW + day * DAY), 0);
+        state = SyncState::decode(&state.encode(), &service()).unwrap();
+    }
+    let now = NOW + 100 * DAY;
+    assert_eq!(state.retain(&numbers(0..5), now), 0);
+    assert_eq!(state.retain(&numbers(0..5), now + 28 * DAY), 0);
+    // A clock that was wrong for a moment neither forgets nor keeps for ever.
+    assert_eq!(state.retain(&numbers(0..5), 0), 0);
+    assert_eq!(state.retain(&numbers(0..5), 29 * DAY), 0);
+    assert_eq!(state.retain(&numbers(0..5), 40 * DAY), 5);
+    assert_eq!(state.known(), 5);
+    assert_eq!(state.retain(&numbers(0..5), u64::MAX), 0);
+    assert_eq!(state.pending(&numbers(0..10)), 5);
+}
+
+#[test]
+fn a_member_notices_being_left_out_or_mislabelled() {
+    let mut world = World::new();
+    let own = numbers(3..4);
+    let expected = Label::new(b"0003").unwrap();
+    let listed = world.segment(&numbers(0..10));
+    let missing = world.segment(&numbers(4..10));
+    // The tag is there, with bytes that nobody can open.
+    let (tag, _) = world.members(&own).remove(0);
+    let mut builder = SegmentBuilder::new(service().hash(), EPOCH, LABELS);
+    builder.add(tag, &[0x11; 20]).unwrap();
+    let forged = builder.build().unwrap();
+    for (segment, with, without) in [
+        (listed, OwnEntry::Listed, OwnEntry::Listed),
+        (missing, OwnEntry::Missing, OwnEntry::Missing),
+        (forged, OwnEntry::OtherLabel, OwnEntry::OtherLabel),
+    ] {
+        let manifest = signed(&world.draft(&segment, 1, [0; 32]));
+        let mut state = SyncState::new(&service(), &mut world.rng);
+        let _followed = state.follow(&manifest, NOW).unwrap();
+        let mut segment = Segment::open(&segment, &manifest).unwrap();
+        // Not evaluated, or not looked for: nothing is said.
+        let search = state.search(&own);
+        assert_eq!(state.check_own(&search, &own[0], None), None);
+        world.evaluate_all(&mut state, &numbers(0..5));
+        let search = state.search(&numbers(0..3));
+        assert_eq!(state.check_own(&search, &own[0], None), None);
+
+        let mut search = state.search(&numbers(0..5));
+        search.read(&mut segment).unwrap();
+        let check = |label: Option<&Label>| state.check_own(&search, &own[0], label).unwrap();
+        assert_eq!(check(Some(&expected)), with);
+        assert_eq!(check(None), without);
+        if with == OwnEntry::Listed {
+            let other = Label::new(b"0004").unwrap();
+            assert_eq!(check(Some(&other)), OwnEntry::OtherLabel);
+        }
+    }
+}
+
 #[test]
 fn a_rotated_key_means_evaluating_again() {
     let mut world = World::new();
@@ -242,7 +280,7 @@ fn a_rotated_key_means_evaluating_again() {
     world.evaluate_all(&mut state, &contacts);
     // A request that is under way while the key changes is not taken.
     let pending = state
-        .next_request(&numbers(50..60), 16, &mut world.rng)
+        .next_request(&numbers(50..60), 16, NOW, &mut world.rng)
         .unwrap()
         .unwrap();
     let late = world.answer(&pending.message());
@@ -349,7 +387,7 @@ fn a_stored_state_is_read_whole_or_not_at_all() {
     // The entries in another order aren't what `encode` writes.
     let mut swapped = bytes.to_vec();
     let end = swapped.len();
-    let (left, right) = swapped[end - 96..].split_at_mut(48);
+    let (left, right) = swapped[end - 104..].split_at_mut(52);
     left.swap_with_slice(right);
     assert_eq!(
         SyncState::decode(&swapped, &service()).unwrap_err(),

@@ -4,9 +4,10 @@ use alloc::{sync::Arc, vec::Vec};
 use core::fmt;
 
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use crate::{
-    group::{Element, Scalar, random_scalars},
+    group::{ENCODED_LENGTH, Element, Encoding, Scalar, random_scalars},
     kernel::{Elements, FixedBase},
     oprf::{BatchSizeError, BlindedElements, InputTooLong, PublicKey, hash_to_group},
     suite::MAX_BATCH,
@@ -127,6 +128,30 @@ impl ExpectEvaluation {
     #[must_use]
     pub fn request(&self) -> &BlindedElements {
         &self.request
+    }
+
+    /// The blinds, to be kept until the answer comes; a secret.
+    pub(super) fn blinds(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(self.blinds.len() * ENCODED_LENGTH));
+        for blind in &self.blinds {
+            out.extend_from_slice(&*Zeroizing::new(blind.encode()));
+        }
+        out
+    }
+
+    /// Awaits the answer to a request that was made before. `None` if it can't have been.
+    pub(super) fn resume(
+        client: &OprfClient,
+        blinds: &[Encoding],
+        request: &BlindedElements,
+    ) -> Option<Self> {
+        let blinds = blinds.iter().map(Scalar::decode).collect::<Option<_>>()?;
+        Some(Self {
+            client: client.clone(),
+            blinds,
+            elements: request.decode().ok()?,
+            request: request.clone(),
+        })
     }
 }
 

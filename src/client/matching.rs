@@ -18,6 +18,18 @@ pub struct Match {
     pub label: Label,
 }
 
+/// How a member stands in the set that was served to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum OwnEntry {
+    /// With the label that was expected, if one was.
+    Listed,
+    /// Not at all.
+    Missing,
+    /// With another label, or with bytes that aren't a label under the member's key.
+    OtherLabel,
+}
+
 impl SyncState {
     /// Looks up every identifier that has been evaluated, in the order of `identifiers`.
     ///
@@ -49,8 +61,7 @@ impl SyncState {
     /// Begins to look up every identifier that has been evaluated, for a caller who reads segments one by one.
     #[must_use]
     pub fn search(&self, identifiers: &[Identifier]) -> Search {
-        let tags: Vec<Tag> = self.keys(identifiers).map(|(_, key)| key.tag()).collect();
-        Search::new(&tags)
+        Search::new(&self.tags(identifiers))
     }
 
     /// Who was found, in the order of `identifiers`.
@@ -66,6 +77,36 @@ impl SyncState {
             Some(Match { identifier, label })
         });
         matches.collect()
+    }
+
+    /// Checks that a member who wants to be found is in the set that was served: a service that leaves somebody out of
+    /// the set that it serves them is noticed. What it serves to others is the same set, if they see the same
+    /// manifest: compare [`chain`](Self::chain).
+    ///
+    /// `own` is looked up like a contact: it has to be among the identifiers that were evaluated and that `search` was
+    /// begun with; otherwise `None`.
+    #[must_use]
+    pub fn check_own(
+        &self,
+        search: &Search,
+        own: &Identifier,
+        expected: Option<&Label>,
+    ) -> Option<OwnEntry> {
+        let (_, key) = self.keys(core::slice::from_ref(own)).next()?;
+        let Some(sealed) = search.sealed_label(key.tag())? else {
+            return Some(OwnEntry::Missing);
+        };
+        let label = Label::open(sealed, &key, self.epoch()?).ok();
+        let same = label.is_some_and(|label| expected.is_none_or(|expected| label == *expected));
+        Some(match same {
+            true => OwnEntry::Listed,
+            false => OwnEntry::OtherLabel,
+        })
+    }
+
+    /// The tags of those that were evaluated.
+    pub(super) fn tags(&self, identifiers: &[Identifier]) -> Vec<Tag> {
+        self.keys(identifiers).map(|(_, key)| key.tag()).collect()
     }
 
     fn keys(&self, identifiers: &[Identifier]) -> impl Iterator<Item = (usize, ContactKey)> {

@@ -20,6 +20,15 @@ pub(super) fn choose(pending: usize, budget: usize) -> Option<(usize, usize)> {
     Some((class, class.min(pending)))
 }
 
+/// The class of a part of the published set: 16, 64, 256, 1,024, 4,096 and so on.
+pub(super) fn class(count: usize) -> u64 {
+    let mut class = 16_u64;
+    while class < count as u64 {
+        class = class.saturating_mul(4);
+    }
+    class
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,6 +37,19 @@ mod tests {
     fn seventeen_and_sixty_four_contacts_look_the_same() {
         assert_eq!(choose(17, 1_024), Some((64, 17)));
         assert_eq!(choose(64, 1_024), Some((64, 64)));
+    }
+
+    #[test]
+    fn a_part_has_a_class_whatever_the_size_of_the_address_book() {
+        for (count, of) in [
+            (0, 16),
+            (16, 16),
+            (17, 64),
+            (1_025, 4_096),
+            (usize::MAX, u64::MAX),
+        ] {
+            assert_eq!(class(count), of, "{count}");
+        }
     }
 
     #[test]

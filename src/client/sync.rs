@@ -5,42 +5,53 @@
 //! ```text
 //! SyncState::new / decode
 //!    | follow(verified manifest)             refuses rollback, forks, another key
-//!    | retain(identifiers)                   forgets contacts that are gone
+//!    | retain(identifiers)                   forgets contacts that are gone for long
 //!    | next_request(identifiers) --message-->          only what wasn't evaluated before
 //!    |    ^                                  |
 //!    |    '--- finish(answer) <--answer------'         verified before anything is kept
+//!    | choose_part(manifest, identifiers)    if the set isn't to be read whole
 //!    | find(segment, identifiers) -> matches
 //! encode
 //! ```
 
+mod request;
 mod state;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 use core::fmt;
 
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 
 use super::{
-    blind::{BlindError, ExpectEvaluation, OprfClient},
+    blind::{BlindError, OprfClient},
     finalize::FinalizeError,
     identifier::{Identifier, NormalisationProfile},
     padding,
+    partial::Chosen,
 };
 use crate::{
     oprf::{Epoch, ServiceId, UnblindedElement},
     secret::SecretBytes,
     snapshot::{Advance, ChainError, ChainState, Manifest},
-    wire::{DecodeError, EvaluateRequest, EvaluateResponse, Message},
+    wire::{DecodeError, EvaluateResponse, Message},
 };
 
-pub use state::StateError;
+use self::request::Unanswered;
+pub use self::{request::ExpectAnswer, state::StateError};
+
+/// For how many days a contact that isn't in the address book any more stays known. It was paid for, and may be missing
+/// because of another file, a wrong region or an export that broke off.
+const KEPT_DAYS: u32 = 30;
 
 /// Sixteen bytes that stand for an identifier in a state; they mean nothing without its salt.
 type Fingerprint = [u8; 16];
 
-/// What a client keeps: where it stands in the chain of manifests, and the unblinded element of every
-/// contact that was evaluated in this epoch.
+/// What a client keeps: where it stands in the chain of manifests, the unblinded element of every contact that was
+/// evaluated in this epoch, a request that may have been paid, and which part of the set it reads.
 ///
 /// # Security
 ///
@@ -51,7 +62,18 @@ pub struct SyncState {
     salt: SecretBytes<32>,
     chain: Option<ChainState>,
     client: Option<OprfClient>,
-    known: BTreeMap<Fingerprint, UnblindedElement>,
+    known: BTreeMap<Fingerprint, Known>,
+    /// What may have been paid and wasn't answered.
+    request: Option<Unanswered>,
+    /// What is fetched of the set in this epoch, if it isn't read whole.
+    pub(super) part: Option<Chosen>,
+}
+
+/// What was learned about a contact.
+struct Known {
+    unblinded: UnblindedElement,
+    /// The day since 1970-01-01 on which it was missing from the address book for the first time; 0 if it's there.
+    absent_since: u32,
 }
 
 /// A step of a sync that failed. The state is as before.
@@ -102,6 +124,8 @@ impl SyncState {
             chain: None,
             client: None,
             known: BTreeMap::new(),
+            request: None,
+            part: None,
         }
     }
 
@@ -141,6 +165,8 @@ impl SyncState {
         let forgotten = if rotated { self.known.len() } else { 0 };
         if rotated {
             self.known.clear();
+            self.request = None;
+            self.part = None;
         }
         if rotated || self.client.is_none() {
             self.client = Some(OprfClient::new(next.public_key().clone()));
@@ -155,16 +181,27 @@ impl SyncState {
         })
     }
 
-    /// Forgets every contact that isn't among `identifiers`; returns how many that were.
-    pub fn retain(&mut self, identifiers: &[Identifier]) -> usize {
+    /// Forgets every contact that hasn't been among the `identifiers` of any call for 30 days; returns how many
+    /// that were.
+    ///
+    /// A contact that is forgotten and comes back has to be paid for again. `now` is in seconds since
+    /// 1970-01-01T00:00:00Z.
+    pub fn retain(&mut self, identifiers: &[Identifier], now: u64) -> usize {
+        let today = u32::try_from(now / 86_400).unwrap_or(u32::MAX).max(1);
+        let there: BTreeSet<Fingerprint> = identifiers
+            .iter()
+            .map(|identifier| self.fingerprint(identifier))
+            .collect();
         let before = self.known.len();
-        let mut kept = BTreeMap::new();
-        for identifier in identifiers {
-            if let Some((print, element)) = self.known.remove_entry(&self.fingerprint(identifier)) {
-                kept.insert(print, element);
-            }
-        }
-        self.known = kept;
+        self.known.retain(|print, known| {
+            known.absent_since = match known.absent_since {
+                _ if there.contains(print) => 0,
+                0 => today,
+                // Not later than now, whatever the clock said.
+                since => since.min(today),
+            };
+            known.absent_since == 0 || today - known.absent_since < KEPT_DAYS
+        });
         before - self.known.len()
     }
 
@@ -174,7 +211,12 @@ impl SyncState {
         self.unknown(identifiers).count()
     }
 
-    /// Makes the next request, or `None` if nothing is pending or `budget` doesn't pay the smallest one.
+    /// Makes the next request, or `None` if nothing is pending or `budget` doesn't pay the smallest one. If the last
+    /// one wasn't answered in the 23 hours before `now`, it's that one again, whatever it cost: it may have been paid,
+    /// and isn't charged again.
+    ///
+    /// Store the state before the request is sent, and tell it with [`refused`](Self::refused) if the service won't
+    /// answer. `now` is in seconds since 1970-01-01T00:00:00Z.
     ///
     /// A request has 16, 64, 256 or 1,024 elements, filled up with random ones, so that its length doesn't
     /// tell the size of the address book. It costs its length in quota: `budget` is what may be spent at
@@ -184,14 +226,21 @@ impl SyncState {
     ///
     /// [`SyncError::NoManifest`] before the first [`follow`](Self::follow).
     pub fn next_request<R: CryptoRng + ?Sized>(
-        &self,
+        &mut self,
         identifiers: &[Identifier],
         budget: usize,
+        now: u64,
         rng: &mut R,
     ) -> Result<Option<ExpectAnswer>, SyncError> {
         let (Some(chain), Some(client)) = (&self.chain, &self.client) else {
             return Err(SyncError::NoManifest);
         };
+        if let Some(request) = self.request.take()
+            && let Some(expect) = request.resume(client, chain.epoch(), now)
+        {
+            self.request = Some(request);
+            return Ok(Some(expect));
+        }
         let Some((class, count)) = padding::choose(self.pending(identifiers), budget) else {
             return Ok(None);
         };
@@ -201,11 +250,18 @@ impl SyncState {
             .map(|(print, identifier)| (print, identifier.as_input()))
             .unzip();
         let expect = client.blind(&inputs, class - count, rng)?;
-        Ok(Some(ExpectAnswer {
+        let expect = ExpectAnswer {
             epoch: chain.epoch(),
             prints,
             expect,
-        }))
+        };
+        self.request = Some(Unanswered::new(&expect, now));
+        Ok(Some(expect))
+    }
+
+    /// Takes a request back that the service refused: it wasn't charged, and the next one may be a smaller one.
+    pub fn refused(&mut self, expect: ExpectAnswer) {
+        self.request.take_if(|request| request.is_of(&expect));
     }
 
     /// Verifies an answer and keeps what it says; returns how many contacts were evaluated by it.
@@ -218,17 +274,29 @@ impl SyncState {
         if response.epoch != expect.epoch || self.epoch() != Some(expect.epoch) {
             return Err(FinalizeError.into());
         }
+        let answered = self
+            .request
+            .as_ref()
+            .is_some_and(|request| request.is_of(&expect));
         let unblinded = expect
             .expect
             .finalize(&response.evaluated, &response.proof)?;
+        if answered {
+            self.request = None;
+        }
         let count = unblinded.len();
-        self.known.extend(expect.prints.into_iter().zip(unblinded));
+        let known = unblinded.into_iter().map(|unblinded| Known {
+            unblinded,
+            absent_since: 0,
+        });
+        self.known.extend(expect.prints.into_iter().zip(known));
         Ok(count)
     }
 
     /// The unblinded element of an identifier, if it has been evaluated in this epoch.
     pub(super) fn unblinded(&self, identifier: &Identifier) -> Option<&UnblindedElement> {
-        self.known.get(&self.fingerprint(identifier))
+        let known = self.known.get(&self.fingerprint(identifier))?;
+        Some(&known.unblinded)
     }
 
     pub(super) fn epoch(&self) -> Option<Epoch> {
@@ -266,39 +334,5 @@ impl fmt::Debug for SyncState {
             .field("chain", &self.chain)
             .field("known", &self.known.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// A request made, its answer awaited. Consumed by [`SyncState::finish`].
-#[must_use]
-#[derive(Debug)]
-pub struct ExpectAnswer {
-    epoch: Epoch,
-    prints: Vec<Fingerprint>,
-    expect: ExpectEvaluation,
-}
-
-impl ExpectAnswer {
-    /// The message to send. If it's open whether it arrived, send the same bytes again: within 24 hours
-    /// they are answered again and not charged again.
-    #[must_use]
-    pub fn message(&self) -> Vec<u8> {
-        EvaluateRequest {
-            epoch: self.epoch,
-            blinded: self.expect.request().clone(),
-        }
-        .encode()
-    }
-
-    /// What the request costs, in elements: 16, 64, 256 or 1,024.
-    #[must_use]
-    pub fn elements(&self) -> usize {
-        self.expect.request().len()
-    }
-
-    /// How many contacts are in it.
-    #[must_use]
-    pub fn contacts(&self) -> usize {
-        self.prints.len()
     }
 }

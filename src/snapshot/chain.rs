@@ -1,5 +1,7 @@
 //! What a client remembers of the manifests it has seen, so that nobody can show it another history.
 
+use core::fmt;
+
 use super::manifest::Manifest;
 use crate::oprf::{Epoch, PublicKey};
 
@@ -173,6 +175,18 @@ impl ChainState {
             epoch: Epoch::new(u64::from_be_bytes(epoch)),
             public_key: PublicKey::decode(&public_key).map_err(|_| ChainStateError)?,
         })
+    }
+}
+
+/// `sequence:hash` for comparing with others; alternate (`{:#}`) for reading out, the first 16 digits of the hash.
+impl fmt::Display for ChainState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.sequence)?;
+        let shown = if f.alternate() { 8 } else { self.hash.len() };
+        self.hash
+            .iter()
+            .take(shown)
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

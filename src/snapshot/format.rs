@@ -133,6 +133,16 @@ fn shard_bits(count: u64) -> u8 {
     (count / 1_024).checked_ilog2().unwrap_or(0) as u8
 }
 
+/// How many shards a segment of `count` tags is cut into.
+pub(super) fn shards(count: u64) -> u64 {
+    1 << shard_bits(count)
+}
+
+/// The length of everything before the deleted ranks, in a segment of `count` tags.
+pub(super) fn outline_length(count: u64) -> u64 {
+    HEADER as u64 + (shards(count) + 1) * DIRECTORY_ENTRY + 2 * shards(count) * HASH
+}
+
 /// For `count` of `space` numbers.
 fn rice_parameter(space: u128, count: u64) -> u8 {
     // ln 2 in 32 bits behind the point.
@@ -176,7 +186,7 @@ impl Shape {
     }
 
     pub(super) fn shards(&self) -> u64 {
-        1 << self.shard_bits()
+        shards(self.count)
     }
 
     /// Which shard a tag falls in: its highest bits.
@@ -202,7 +212,7 @@ impl Shape {
 
     /// The length of everything before the deleted ranks.
     pub(super) fn outline_length(&self) -> u64 {
-        HEADER as u64 + self.directory_length() + 2 * self.shards() * HASH
+        outline_length(self.count)
     }
 
     /// The lengths of an honest segment are far from overflow; `None` for one that lies.

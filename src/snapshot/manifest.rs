@@ -121,6 +121,7 @@ pub struct ManifestDraft {
 pub struct Manifest {
     claims: ManifestDraft,
     hash: [u8; 32],
+    signed: Vec<u8>,
 }
 
 /// A manifest whose signature hasn't been verified yet.
@@ -325,6 +326,7 @@ impl SignedManifest {
         Ok(Manifest {
             claims: self.claims,
             hash: Sha256::digest(&self.body).into(),
+            signed: [&self.body[..], &signature.to_bytes()].concat(),
         })
     }
 
@@ -346,6 +348,12 @@ impl Manifest {
     #[must_use]
     pub fn hash(&self) -> &[u8; 32] {
         &self.hash
+    }
+
+    /// Its bytes with their signature, for whoever is to verify them again.
+    #[must_use]
+    pub fn signed(&self) -> &[u8] {
+        &self.signed
     }
 
     /// The segment that the others change.

@@ -62,6 +62,12 @@ impl<R: ReadAt> Merge<R> {
         self.shape.count
     }
 
+    /// Bytes of each sealed label.
+    #[must_use]
+    pub fn sealed_label(&self) -> u16 {
+        self.shape.label_stride
+    }
+
     /// The next member; its sealed label replaces what is in `label`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Looking tags up in a base and in what changes it, without holding either.
 
 use alloc::vec::Vec;
+use core::{mem, ops::Range};
 
 use super::{
     format::{Kind, SegmentError},
@@ -34,6 +35,15 @@ struct Wanted {
     label: Option<Vec<u8>>,
 }
 
+/// How much of a segment is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// The shards that a wanted tag falls in.
+    Wanted,
+    /// Everything.
+    All,
+}
+
 /// A tag that is in the set, and what lies beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,10 +75,34 @@ impl Search {
     /// [`SegmentError::OtherSet`] for a delta that changes another set; otherwise what is wrong with its bytes, or
     /// why they can't be had. The search stays where it was.
     pub fn read<R: ReadAt>(&mut self, segment: &mut Segment<R>) -> Result<(), R::Error> {
+        self.go_on(segment, Reading::Wanted)
+    }
+
+    /// Goes on as [`read`](Self::read) does, and reads and checks all of the segment, from front to back.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Security
+    ///
+    /// For bytes that come from somebody else and weren't checked before. Whoever damages one shard and sees that the
+    /// client gives up learns nothing: it would give up wherever its contacts are. (The publisher alone could sign
+    /// segments that contradict each other for one tag. Everybody can prove that with the signed bytes, and
+    /// [`Merge`](super::Merge) finds it.)
+    pub fn read_all<R: ReadAt>(&mut self, segment: &mut Segment<R>) -> Result<(), R::Error> {
+        self.go_on(segment, Reading::All)
+    }
+
+    fn go_on<R: ReadAt>(
+        &mut self,
+        segment: &mut Segment<R>,
+        reading: Reading,
+    ) -> Result<(), R::Error> {
         let entry = segment.entry().clone();
         if entry.kind == Kind::Base {
             let mut found = Self::new(&self.tags());
-            found.read_tags_of(segment)?;
+            found.read_tags_of(segment, reading)?;
             found.state = entry.to;
             *self = found;
             return Ok(());
@@ -83,7 +117,7 @@ impl Search {
         let bytes = segment.deletes()?;
         let deleted = self.deleted(deleted_ranks(&shape, &bytes))?;
         let mut added = Self::new(&self.tags());
-        added.read_tags_of(segment)?;
+        added.read_tags_of(segment, reading)?;
 
         let merged = self.wanted.iter().zip(&mut added.wanted).zip(deleted);
         let merged = merged.map(|((old, new), (before, gone))| {
@@ -115,6 +149,14 @@ impl Search {
         self.members
     }
 
+    /// What lies beside a tag in that set; `None` if the tag isn't one that is looked for.
+    #[must_use]
+    pub fn sealed_label(&self, tag: Tag) -> Option<Option<&[u8]>> {
+        let at = self.wanted.binary_search_by_key(&tag, |wanted| wanted.tag);
+        let wanted = self.wanted.get(at.ok()?)?;
+        Some(wanted.label.as_deref())
+    }
+
     /// The tags that are in that set, ascending and each once.
     #[must_use]
     pub fn found(self) -> Vec<Found> {
@@ -135,15 +177,24 @@ impl Search {
     pub(super) fn read_tags_of<R: ReadAt>(
         &mut self,
         segment: &mut Segment<R>,
+        reading: Reading,
     ) -> Result<(), R::Error> {
         let shape = *segment.outline().shape();
         self.members = shape.count;
         let mut hits = Vec::new();
+        let mut others = Others {
+            reading,
+            next: 0,
+            shards: shape.shards(),
+        };
         let shard_of = |wanted: &Wanted| shape.shard_of(wanted.tag);
         for in_shard in self.wanted.chunk_by_mut(|a, b| shard_of(a) == shard_of(b)) {
             let Some(index) = in_shard.first().map(shard_of) else {
                 continue;
             };
+            for other in others.before(index) {
+                segment.verify_tags(other)?;
+            }
             let shard = segment.outline().shard(index)?;
             let bytes = segment.tags(&shard)?;
             let mut numbers = low_bits(&shape, &bytes, shard.count);
@@ -160,13 +211,22 @@ impl Search {
                 wanted.label = (number == Some(low)).then(Vec::new);
                 any |= wanted.label.is_some();
             }
-            if any {
-                hits.push((shard, in_shard));
+            if reading == Reading::All {
+                numbers.finish()?;
             }
+            if any {
+                hits.push((index, shard, in_shard));
+            }
+        }
+        for other in others.behind() {
+            segment.verify_tags(other)?;
         }
         // Behind all tags, so that a stream is read from front to back.
         let stride = usize::from(shape.label_stride);
-        for (shard, in_shard) in hits {
+        for (index, shard, in_shard) in hits {
+            for other in others.before(index) {
+                segment.verify_labels(other)?;
+            }
             let labels = segment.labels(&shard)?;
             for wanted in in_shard {
                 let Some(label) = &mut wanted.label else {
@@ -177,6 +237,9 @@ impl Search {
                     .and_then(|rank| labels.get(rank.checked_mul(stride)?..)?.get(..stride));
                 label.extend_from_slice(sealed.ok_or(SegmentError::NotCanonical)?);
             }
+        }
+        for other in others.behind() {
+            segment.verify_labels(other)?;
         }
         Ok(())
     }
@@ -192,7 +255,35 @@ impl Search {
             }
             Ok((before, next == Some(wanted.rank)))
         });
-        deleted.collect()
+        let deleted = deleted.collect::<Result<_, SegmentError>>()?;
+        // All of them were read anyway, and are few.
+        ranks.finish()?;
+        Ok(deleted)
+    }
+}
+
+/// The shards that no wanted tag falls in, if everything is read.
+struct Others {
+    reading: Reading,
+    next: u64,
+    shards: u64,
+}
+
+impl Others {
+    /// Those before the shard `index`, and not before the one that was asked for last.
+    fn before(&mut self, index: u64) -> Range<u64> {
+        let from = mem::replace(&mut self.next, index + 1);
+        match self.reading {
+            Reading::Wanted => 0..0,
+            Reading::All => from..index,
+        }
+    }
+
+    /// Those behind the last one that was asked for. Begins again.
+    fn behind(&mut self) -> Range<u64> {
+        let rest = self.before(self.shards);
+        self.next = 0;
+        rest
     }
 }
 

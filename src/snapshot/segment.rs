@@ -1,13 +1,14 @@
 //! A segment that the manifest names, read where it is asked for.
 
 use alloc::{borrow::Cow, vec::Vec};
+use core::ops::Range;
 
 use super::{
     format::{HEADER, Kind, SegmentError},
     manifest::{Manifest, SegmentEntry},
     merkle::Tree,
     outline::{Outline, Part, ShardParts, deleted_ranks, low_bits, read_header},
-    search::{Found, Search},
+    search::{Found, Reading, Search},
     source::ReadAt,
 };
 use crate::oprf::{Epoch, Tag};
@@ -128,7 +129,7 @@ impl<R: ReadAt> Segment<R> {
     /// [not canonical](SegmentError::NotCanonical).
     pub fn find(&mut self, tags: &[Tag]) -> Result<Vec<Found>, R::Error> {
         let mut search = Search::new(tags);
-        search.read_tags_of(self)?;
+        search.read_tags_of(self, Reading::Wanted)?;
         Ok(search.found())
     }
 
@@ -144,6 +145,16 @@ impl<R: ReadAt> Segment<R> {
         verify(&mut self.source, &self.outline)?;
         self.verified = true;
         Ok(())
+    }
+
+    /// Checks some of its shards.
+    pub(super) fn verify_shards(&mut self, shards: &[Range<u64>]) -> Result<(), R::Error> {
+        verify_shards(&mut self.source, &self.outline, shards)
+    }
+
+    pub(super) fn source_mut(&mut self) -> &mut R {
+        self.verified = false;
+        &mut self.source
     }
 
     pub(super) fn outline(&self) -> &Outline {
@@ -166,6 +177,16 @@ impl<R: ReadAt> Segment<R> {
             part.check(&bytes)?;
         }
         Ok(bytes)
+    }
+
+    /// Checks the tags of a shard.
+    pub(super) fn verify_tags(&mut self, index: u64) -> Result<(), R::Error> {
+        verify_tags(&mut self.source, &self.outline, index)
+    }
+
+    /// Checks the labels of a shard.
+    pub(super) fn verify_labels(&mut self, index: u64) -> Result<(), R::Error> {
+        verify_labels(&mut self.source, &self.outline, index)
     }
 
     /// The checked ranks that a delta deletes, coded.
@@ -235,15 +256,33 @@ fn verify<R: ReadAt>(source: &mut R, outline: &Outline) -> Result<(), R::Error> 
     let shape = outline.shape();
     let bytes = deletes(source, outline)?;
     deleted_ranks(shape, &bytes).finish()?;
-    for index in 0..shape.shards() {
-        let shard = outline.shard(index)?;
-        let bytes = source.read_at(shard.tags.offset, shard.tags.length)?;
-        shard.tags.check(&bytes)?;
-        low_bits(shape, &bytes, shard.count).finish()?;
+    let all = 0..shape.shards();
+    verify_shards(source, outline, core::slice::from_ref(&all))
+}
+
+/// From front to back: the tags of all, then the labels.
+fn verify_shards<R: ReadAt>(
+    source: &mut R,
+    outline: &Outline,
+    shards: &[Range<u64>],
+) -> Result<(), R::Error> {
+    for index in shards.iter().cloned().flatten() {
+        verify_tags(source, outline, index)?;
     }
-    for index in 0..shape.shards() {
-        let part = outline.shard(index)?.labels;
-        part.check(&source.read_at(part.offset, part.length)?)?;
+    for index in shards.iter().cloned().flatten() {
+        verify_labels(source, outline, index)?;
     }
     Ok(())
+}
+
+fn verify_tags<R: ReadAt>(source: &mut R, outline: &Outline, index: u64) -> Result<(), R::Error> {
+    let shard = outline.shard(index)?;
+    let bytes = source.read_at(shard.tags.offset, shard.tags.length)?;
+    shard.tags.check(&bytes)?;
+    Ok(low_bits(outline.shape(), &bytes, shard.count).finish()?)
+}
+
+fn verify_labels<R: ReadAt>(source: &mut R, outline: &Outline, index: u64) -> Result<(), R::Error> {
+    let part = outline.shard(index)?.labels;
+    Ok(part.check(&source.read_at(part.offset, part.length)?)?)
 }

@@ -1,6 +1,8 @@
 //! Where the bytes of a segment come from.
 
-use alloc::{borrow::Cow, vec::Vec};
+use alloc::borrow::Cow;
+#[cfg(feature = "std")]
+use alloc::vec::Vec;
 
 use super::format::SegmentError;
 

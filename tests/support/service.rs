@@ -380,7 +380,7 @@ pub fn sync(
     let bytes = transport.segment(&base.id, base.size)?;
     let segment = Segment::open(&bytes, &manifest).unwrap();
     while let Some(expect) = state
-        .next_request(contacts, usize::MAX, &mut system_random())
+        .next_request(contacts, usize::MAX, NOW, &mut system_random())
         .unwrap()
     {
         let answer = transport.evaluate(&expect.message())?;

@@ -173,15 +173,14 @@ impl Connection {
         Ok(manifest)
     }
 
-    /// The base segment that a manifest names.
-    pub(crate) fn segment(&self, manifest: &Manifest) -> Result<Vec<u8>, Failure> {
-        let base = manifest.base();
-        self.measured(
-            "published set",
-            0,
-            || self.transport.segment(&base.id, base.size),
-            Vec::len,
-        )
+    /// For what is read as it comes; see [`took`](Self::took).
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// What manifests are verified with.
+    pub(crate) fn snapshot_key(&self) -> &SnapshotPublicKey {
+        &self.snapshot_key
     }
 
     /// Sends an evaluation request; the same bytes again if nobody answers, which is charged once.
@@ -241,7 +240,8 @@ impl Connection {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn took(&self, name: &'static str, sent: usize, received: usize, took: Duration) {
+    /// Records a step.
+    pub(crate) fn took(&self, name: &'static str, sent: usize, received: usize, took: Duration) {
         let steps = &mut self.record().steps;
         if !steps.iter().any(|step| step.name == name) {
             steps.push(Step {
@@ -260,7 +260,9 @@ impl Connection {
 }
 
 /// Tries again, with the same bytes, while nobody answers in time or the service asks for a short wait.
-fn retried<T>(send: impl Fn() -> Result<T, TransportError>) -> Result<T, TransportError> {
+pub(crate) fn retried<T>(
+    mut send: impl FnMut() -> Result<T, TransportError>,
+) -> Result<T, TransportError> {
     let mut wait = Duration::from_millis(200);
     for _ in 1..ATTEMPTS {
         match send() {

@@ -14,7 +14,7 @@ use self::{
     service::{DemoService, Saw},
 };
 use crate::{
-    discover::{self, look_up, parse_contacts, read_contacts},
+    discover::{self, Lookups, SetArgs, look_up, parse_contacts, read_contacts},
     enrol::{self, Consents, Import},
     failure::Failure,
     publish,
@@ -94,7 +94,12 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Option<Failure>, Failure> {
     let phone = service.connect("somebody", "discover")?;
     let mut state = SyncState::new(&phone.service, &mut UnwrapErr(SysRng));
     say(&format!("4. a phone looks up {name}\n"))?;
-    let outcome = look_up(&phone, &mut state, &contacts, |_| Ok(()))?;
+    let lookups = Lookups {
+        contacts: &contacts,
+        own: None,
+        set: &SetArgs::default(),
+    };
+    let outcome = look_up(&phone, &mut state, &lookups, |_| Ok(()))?;
     let discovery = discover::Report::new(&contacts, outcome.lookup, phone.quota());
     let saw = Saw::read(&service.metrics()?).since(&before);
     let report = Report {

@@ -1,6 +1,7 @@
 //! `discover`: which contacts of an address book can be found on a service.
 
 mod lookup;
+mod set;
 
 use std::{
     fmt,
@@ -9,15 +10,19 @@ use std::{
 
 use blindbook::{
     client::{
-        SyncState,
-        contacts::{ContactSet, MAX_IMPORT_BYTES, Region},
+        Identifier, SyncState,
+        contacts::{ContactSet, MAX_IMPORT_BYTES, Region, parse_phone},
     },
+    label::Label,
     oprf::ServiceId,
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
 
-pub(crate) use self::lookup::{Lookup, look_up};
+pub(crate) use self::{
+    lookup::{Lookup, Lookups, Own, look_up},
+    set::SetArgs,
+};
 
 use crate::{
     connection::ConnectionArgs,
@@ -41,6 +46,14 @@ pub(crate) struct Args {
     /// Where to keep what is known, so that the next run evaluates only what is new; beside FILE by default
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    set: SetArgs,
+    /// Also check that this number or address, your own, is in the set that is served
+    #[arg(long, value_name = "NUMBER")]
+    own: Option<String>,
+    /// The handle that it should be listed with
+    #[arg(long, value_name = "LABEL", requires = "own")]
+    own_label: Option<String>,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -83,18 +96,42 @@ struct Quota {
 
 /// What was found; and why not everything was looked up, if it wasn't.
 pub(crate) fn run(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
-    let contacts = read_contacts(&args.file, args.region)?;
+    let mut contacts = read_contacts(&args.file, args.region)?;
+    let own = own(args, &mut contacts)?;
     let connection = args.connection.connect()?;
     let state_path = args
         .state
         .clone()
         .unwrap_or_else(|| with_suffix(&args.file, ".sync"));
     let mut state = read_state(&state_path, &connection.service)?;
-    let outcome = look_up(&connection, &mut state, &contacts, |state| {
+    let lookups = Lookups {
+        contacts: &contacts,
+        own,
+        set: &args.set,
+    };
+    let outcome = look_up(&connection, &mut state, &lookups, |state| {
         replace_private(&state_path, &state.encode())
     })?;
     let report = Report::new(&contacts, outcome.lookup, connection.quota());
     Ok((report, outcome.refused))
+}
+
+/// The own number is looked up like a contact, in the same request.
+fn own(args: &Args, contacts: &mut ContactSet) -> Result<Option<Own>, Failure> {
+    let Some(text) = &args.own else {
+        return Ok(None);
+    };
+    let identifier = match text.contains('@') {
+        true => Identifier::email(text).map_err(|error| error.to_string()),
+        false => parse_phone(text, args.region).map_err(|error| error.to_string()),
+    };
+    let label = args.own_label.as_ref();
+    let label = label.map(|label| Label::new(label.as_bytes())).transpose();
+    let identifier = identifier.map_err(|error| Failure::BadInput(format!("--own: {error}")))?;
+    Ok(Some(Own {
+        identifier: contacts.include(identifier),
+        label: label.map_err(|error| Failure::BadInput(format!("--own-label: {error}")))?,
+    }))
 }
 
 /// Reads an address book; its first bytes tell which kind.

@@ -103,6 +103,21 @@ impl ContactSet {
         &self.identifiers
     }
 
+    /// Adds an identifier that is to be looked up with the others and belongs to no contact, for example one's own;
+    /// returns its index, which may be one that is there already.
+    pub fn include(&mut self, identifier: Identifier) -> usize {
+        let input = identifier.as_input();
+        let there = self
+            .identifiers
+            .iter()
+            .position(|one| one.as_input() == input);
+        there.unwrap_or_else(|| {
+            self.identifiers.push(identifier);
+            self.owners.push(Vec::new());
+            self.identifiers.len() - 1
+        })
+    }
+
     /// The contacts that the identifier with this index belongs to, ascending; empty if there is no such
     /// identifier.
     #[must_use]

@@ -4,15 +4,31 @@ use std::fmt;
 
 use blindbook::{
     client::{
-        Match, SyncState,
+        Identifier, Match, OwnEntry, SyncState,
         contacts::{ContactSet, PhoneError, RejectReason},
     },
-    snapshot::{Advance, Segment},
+    label::Label,
+    snapshot::Advance,
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
 
+use super::set::{self, Fetched, SetArgs};
 use crate::{config::clock, connection::Connection, failure::Failure, text::count};
+
+/// Whom to look up, and how.
+pub(crate) struct Lookups<'a> {
+    pub(crate) contacts: &'a ContactSet,
+    pub(crate) own: Option<Own>,
+    pub(crate) set: &'a SetArgs,
+}
+
+/// The member who looks, and what is expected to be found of them.
+pub(crate) struct Own {
+    /// Its index in the contacts' identifiers.
+    pub(crate) identifier: usize,
+    pub(crate) label: Option<Label>,
+}
 
 /// What a sync did.
 #[derive(Debug, Serialize)]
@@ -31,7 +47,12 @@ pub(crate) struct Lookup {
     forgotten: usize,
     members: u64,
     sequence: u64,
+    /// The manifest's hash: who compares it with others notices being shown another set than they.
+    manifest_hash: String,
     epoch: u64,
+    fetched: Fetched,
+    /// Whether the member who looks is in the set: `listed`, `missing` or `other-label`.
+    own: Option<&'static str>,
     /// Manifests that were published since the last run and not seen.
     skipped_manifests: u64,
     /// Whether the service's registrars normalise otherwise than this program.
@@ -41,7 +62,7 @@ pub(crate) struct Lookup {
     retry_after: Option<u64>,
 }
 
-/// A sync, and why it stopped early if it did.
+/// A sync, and what went wrong if something did.
 pub(crate) struct Outcome {
     pub(crate) lookup: Lookup,
     pub(crate) refused: Option<Failure>,
@@ -51,15 +72,16 @@ pub(crate) struct Outcome {
 pub(crate) fn look_up(
     connection: &Connection,
     state: &mut SyncState,
-    contacts: &ContactSet,
+    lookups: &Lookups<'_>,
     keep: impl Fn(&SyncState) -> Result<(), Failure>,
 ) -> Result<Outcome, Failure> {
+    let contacts = lookups.contacts;
     let identifiers = contacts.identifiers();
     let manifest = connection.manifest()?;
     let now = clock().as_micros() / 1_000_000;
     let followed = state.follow(&manifest, now).map_err(Failure::bad_input)?;
     if is_whole(contacts) {
-        state.retain(identifiers);
+        state.retain(identifiers, now);
     }
     keep(state)?;
     let mut lookup = Lookup {
@@ -71,28 +93,57 @@ pub(crate) fn look_up(
         forgotten: followed.forgotten,
         members: manifest.claims().members(),
         sequence: manifest.claims().sequence,
+        manifest_hash: crate::hex::encode(manifest.hash()),
         epoch: manifest.claims().epoch.get(),
         skipped_manifests: match followed.advance {
             Advance::Skipped(manifests) => manifests,
             Advance::Same | Advance::Next => 0,
         },
         other_normalisation: followed.other_normalisation.is_some(),
+        fetched: Fetched::default(),
+        own: None,
         refused: None,
         retry_after: None,
     };
-    let refused = evaluate_new(connection, state, contacts, &mut lookup, keep)?;
+    let mut refused = evaluate_new(connection, state, identifiers, now, &mut lookup, &keep)?;
     lookup.refused = refused.as_ref().map(Failure::to_string);
     lookup.retry_after = refused.as_ref().and_then(Failure::retry_after);
     lookup.pending = state.pending(identifiers);
 
-    let segment = connection.segment(&manifest)?;
+    let (search, fetched) = set::search(
+        lookups.set,
+        connection,
+        &manifest,
+        state,
+        identifiers,
+        &keep,
+    )?;
+    lookup.fetched = fetched;
+    if let Some(own) = &lookups.own {
+        let entry = identifiers
+            .get(own.identifier)
+            .and_then(|number| state.check_own(&search, number, own.label.as_ref()));
+        lookup.own = entry.map(name_of);
+        if entry.is_some_and(|entry| entry != OwnEntry::Listed) {
+            refused = refused.or(Some(Failure::bad_input(
+                "the number of --own isn't listed as it should be",
+            )));
+        }
+    }
     lookup.matches = connection.local("look-up", || {
-        let segment = Segment::open(&segment, &manifest).map_err(Failure::bad_input)?;
-        state
-            .find(&mut [segment], identifiers)
-            .map_err(Failure::bad_input)
-    })?;
+        let mut matches = state.matches(search, identifiers);
+        matches.retain(|found| !contacts.owners(found.identifier).is_empty());
+        matches
+    });
     Ok(Outcome { lookup, refused })
+}
+
+fn name_of(entry: OwnEntry) -> &'static str {
+    match entry {
+        OwnEntry::Listed => "listed",
+        OwnEntry::Missing => "missing",
+        OwnEntry::OtherLabel => "other-label",
+    }
 }
 
 /// Whether a contact that isn't there has gone: not if its number misses the region that was forgotten this time, or
@@ -110,11 +161,11 @@ fn is_whole(contacts: &ContactSet) -> bool {
 fn evaluate_new(
     connection: &Connection,
     state: &mut SyncState,
-    contacts: &ContactSet,
+    identifiers: &[Identifier],
+    now: u64,
     lookup: &mut Lookup,
     keep: impl Fn(&SyncState) -> Result<(), Failure>,
 ) -> Result<Option<Failure>, Failure> {
-    let identifiers = contacts.identifiers();
     let left = || {
         let left = connection.quota().map_or(0, |quota| quota.remaining);
         usize::try_from(left).unwrap_or(usize::MAX)
@@ -123,10 +174,12 @@ fn evaluate_new(
     let mut refused = None;
     while let Some(expect) = connection
         .local("blind", || {
-            state.next_request(identifiers, budget, &mut UnwrapErr(SysRng))
+            state.next_request(identifiers, budget, now, &mut UnwrapErr(SysRng))
         })
         .map_err(Failure::bad_input)?
     {
+        // Whoever dies now sends the same bytes the next time, which are paid once.
+        keep(state)?;
         let elements = expect.elements();
         match connection.evaluate(&expect.message()) {
             Ok(answer) => {
@@ -141,9 +194,11 @@ fn evaluate_new(
                 }
             }
             Err(failure @ Failure::Refused { .. }) => {
+                state.refused(expect);
                 // A smaller request may be affordable; else there is no use in asking again.
                 budget = left().min(elements - 1);
                 if lookup.evaluated == 0 && lookup.known == 0 && budget == 0 {
+                    keep(state)?;
                     return Err(failure);
                 }
                 refused = Some(failure);
@@ -153,6 +208,14 @@ fn evaluate_new(
     }
     let all = state.pending(identifiers) == 0;
     Ok(refused.filter(|_| !all))
+}
+
+impl Lookup {
+    /// Where the chain of manifests stands, to compare with others.
+    fn chain(&self) -> String {
+        let digits = self.manifest_hash.get(..16).unwrap_or_default();
+        format!("{}:{digits}", self.sequence)
+    }
 }
 
 impl fmt::Display for Lookup {
@@ -173,13 +236,20 @@ impl fmt::Display for Lookup {
         }
         write!(
             f,
-            "{} evaluated now (as {} elements), {} known from before; set {} of {} members",
+            "{} evaluated now (as {} elements), {} known from before; set {} of {} members\n{}",
             count(self.evaluated as u64),
             count(self.elements as u64),
             count(self.known as u64),
-            self.sequence,
-            count(self.members)
+            self.chain(),
+            count(self.members),
+            self.fetched
         )?;
+        match self.own {
+            None => {}
+            Some("listed") => write!(f, "\nyour own number is in the set")?,
+            Some("missing") => write!(f, "\nYOUR OWN NUMBER ISN'T IN THE SET")?,
+            Some(_) => write!(f, "\nYOUR OWN NUMBER IS IN THE SET WITH ANOTHER LABEL")?,
+        }
         if let Some(refused) = &self.refused {
             write!(
                 f,
