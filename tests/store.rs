@@ -195,7 +195,7 @@ fn nothing_is_drawn_unless_all_is_admitted(store: &impl Store) {
     };
     let usage = now(quota.admit(from(1, 1, 1_000, 1))).unwrap().receipt;
     assert_eq!(usage.young.unwrap().charged, 1_000);
-    assert_eq!(usage.service.unwrap().limit, 10_000_000);
+    assert_eq!(usage.service.unwrap().limit, 2_000_000);
     // The network has 600 left, the young accounts 1,048.
     let refused = refusal(now(quota.admit(from(2, 1, 1_000, 2))));
     assert_eq!(refused.reason, RefusalReason::NetworkElements);

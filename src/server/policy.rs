@@ -9,6 +9,7 @@ mod bound;
 mod limits;
 mod words;
 
+pub use bound::{Attack, Usual};
 pub use limits::{
     AccountLimits, ClockLimits, KeyBudget, NetworkLimits, RegistrarLimits, ReplayLimits,
     ServiceLimits, YoungLimits,

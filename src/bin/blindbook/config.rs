@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Longest configuration file, in bytes.
-const MAX_CONFIG: u64 = 1 << 20;
+pub(crate) const MAX_CONFIG: u64 = 1 << 20;
 
 /// A configuration file; `keygen` writes one with comments.
 #[derive(Debug, Deserialize)]

@@ -76,7 +76,7 @@ pub struct NetworkLimits {
 pub struct YoungLimits {
     /// Days for which an account is young: 14.
     pub days: u32,
-    /// Elements a day that young accounts can always discover, whatever the baseline: 2,000,000.
+    /// Elements a day that young accounts can always discover, whatever the baseline: 1,000,000.
     pub floor_per_day: u64,
     /// Elements a day, in percent of the baseline: 150.
     pub percent_of_baseline: u32,
@@ -91,7 +91,7 @@ pub struct YoungLimits {
 #[cfg_attr(feature = "http", derive(serde::Deserialize))]
 #[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
 pub struct ServiceLimits {
-    /// Elements a day that can always be discovered, whatever the baseline: 10,000,000.
+    /// Elements a day that can always be discovered, whatever the baseline: 2,000,000.
     pub floor_per_day: u64,
     /// Elements a day, in percent of the baseline: 200.
     pub percent_of_baseline: u32,
@@ -247,7 +247,7 @@ impl Default for YoungLimits {
     fn default() -> Self {
         Self {
             days: 14,
-            floor_per_day: 2_000_000,
+            floor_per_day: 1_000_000,
             percent_of_baseline: 150,
             growth_percent_per_week: 10,
         }
@@ -257,7 +257,7 @@ impl Default for YoungLimits {
 impl Default for ServiceLimits {
     fn default() -> Self {
         Self {
-            floor_per_day: 10_000_000,
+            floor_per_day: 2_000_000,
             percent_of_baseline: 200,
             growth_percent_per_week: 10,
             page_percent: 70,
