@@ -293,7 +293,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig {
-            cases: 48,
+            cases: 32,
             failure_persistence: None,
             ..ProptestConfig::default()
         })]

@@ -20,7 +20,7 @@
 //! Version 1 had neither `days` nor `suspended`. Its files are taken over: nobody was suspended, and without days the
 //! floors of the policy hold.
 
-use std::{ops::Bound, vec::Vec};
+use std::{collections::BTreeMap, ops::Bound, vec::Vec};
 
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 use zeroize::Zeroizing;
@@ -71,6 +71,15 @@ pub(super) struct Tables<'a> {
     findable: Table<'a, MemberKey, &'static [u8]>,
     forget_by: Table<'a, ForgetKey, ()>,
     manifests: Table<'a, u64, &'static [u8]>,
+    hot: Hot,
+}
+
+/// Rows that every charge changes, until the transaction ends: a group of charges writes each of them once.
+#[derive(Default)]
+struct Hot {
+    latest: Option<Timestamp>,
+    evaluations: BTreeMap<u64, u64>,
+    days: BTreeMap<(u8, u32), DayRow>,
 }
 
 impl<'a> Tables<'a> {
@@ -88,9 +97,29 @@ impl<'a> Tables<'a> {
                 findable: transaction.open_table(FINDABLE)?,
                 forget_by: transaction.open_table(FORGET_BY)?,
                 manifests: transaction.open_table(MANIFESTS)?,
+                hot: Hot::default(),
             })
         };
         open().map_err(store_error)
+    }
+
+    /// Writes what was held back. To be called before the transaction is committed.
+    pub(super) fn finish(mut self) -> Result<(), StoreError> {
+        let Hot {
+            latest,
+            evaluations,
+            days,
+        } = self.hot;
+        if let Some(latest) = latest {
+            self.meta.insert("latest", latest.as_micros())?;
+        }
+        for (epoch, count) in evaluations {
+            self.evaluations.insert(epoch, count)?;
+        }
+        for (key, row) in days {
+            self.days.insert(key, (row.charged, row.baseline))?;
+        }
+        Ok(())
     }
 
     /// Stamps a new store or one of an earlier version; refuses one of a later version.
@@ -256,6 +285,9 @@ impl ChargeRows for Tables<'_> {
     type Error = StoreError;
 
     fn latest(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        if self.hot.latest.is_some() {
+            return Ok(self.hot.latest);
+        }
         Ok(self
             .meta
             .get("latest")?
@@ -282,6 +314,9 @@ impl ChargeRows for Tables<'_> {
     }
 
     fn evaluations(&mut self, epoch: Epoch) -> Result<u64, StoreError> {
+        if let Some(evaluations) = self.hot.evaluations.get(&epoch.get()) {
+            return Ok(*evaluations);
+        }
         Ok(self
             .evaluations
             .get(epoch.get())?
@@ -296,7 +331,11 @@ impl ChargeRows for Tables<'_> {
     }
 
     fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, StoreError> {
-        let row = self.days.get((meter.encode(), day.get()))?;
+        let key = (meter.encode(), day.get());
+        if let Some(row) = self.hot.days.get(&key) {
+            return Ok(Some(*row));
+        }
+        let row = self.days.get(key)?;
         Ok(row.map(|row| {
             let (charged, baseline) = row.value();
             DayRow { charged, baseline }
@@ -304,13 +343,12 @@ impl ChargeRows for Tables<'_> {
     }
 
     fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), StoreError> {
-        let key = (meter.encode(), day.get());
-        self.days.insert(key, (row.charged, row.baseline))?;
+        self.hot.days.insert((meter.encode(), day.get()), row);
         Ok(())
     }
 
     fn set_latest(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.meta.insert("latest", now.as_micros())?;
+        self.hot.latest = Some(now);
         Ok(())
     }
 
@@ -340,7 +378,7 @@ impl ChargeRows for Tables<'_> {
     }
 
     fn set_evaluations(&mut self, epoch: Epoch, evaluations: u64) -> Result<(), StoreError> {
-        self.evaluations.insert(epoch.get(), evaluations)?;
+        self.hot.evaluations.insert(epoch.get(), evaluations);
         Ok(())
     }
 }
