@@ -1,12 +1,14 @@
 //! Plays days, and counts what comes of them.
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, VecDeque},
     fmt,
 };
 
-use blindbook::server::{policy::Usual, quota::Meter};
+use blindbook::server::{
+    policy::Usual,
+    quota::{Meter, RefusalReason},
+};
 use serde::Serialize;
 
 use super::{
@@ -75,10 +77,10 @@ pub(crate) struct Measured {
 pub(super) struct Tally {
     up_to_1000: Refused,
     more: Refused,
-    reasons: BTreeMap<String, u64>,
+    reasons: Vec<(RefusalReason, u64)>,
     days: Vec<DayOutcome>,
-    /// Who was refused and comes back, and when.
-    retries: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Who was refused and comes back, and when; most of them at the same midnight.
+    retries: BTreeMap<u64, VecDeque<u32>>,
 }
 
 impl Tally {
@@ -124,8 +126,8 @@ impl Tally {
             let wish = wishes.peek().map_or(u64::MAX, |wish| begin + wish.at);
             let retry = self
                 .retries
-                .peek()
-                .map_or(u64::MAX, |Reverse(retry)| retry.0);
+                .first_key_value()
+                .map_or(u64::MAX, |(at, _)| *at);
             let attack = attacker
                 .as_ref()
                 .map_or(u64::MAX, |attacker| attacker.wakes());
@@ -138,8 +140,12 @@ impl Tally {
                     attacker.act(world);
                 }
             } else if next == retry {
-                if let Some(Reverse((at, person))) = self.retries.pop() {
-                    self.look_up(world, people, person, at, day);
+                let Some(mut first) = self.retries.first_entry() else {
+                    continue;
+                };
+                match first.get_mut().pop_front() {
+                    Some(person) => self.look_up(world, people, person, next, day),
+                    None => drop(first.remove()),
                 }
             } else if let Some(wish) = wishes.next() {
                 if let Some(person) = people.get_mut(wish.person as usize) {
@@ -200,11 +206,19 @@ impl Tally {
                 refused.ever_refused += 1;
                 refused.first_day = refused.first_day.or(u32::try_from(day + 1).ok());
             }
-            *self.reasons.entry(refusal.reason.to_string()).or_default() += 1;
+            match self
+                .reasons
+                .iter_mut()
+                .find(|(reason, _)| *reason == refusal.reason)
+            {
+                Some((_, times)) => *times += 1,
+                None => self.reasons.push((refusal.reason, 1)),
+            }
             let wait = refusal
                 .retry_after
                 .map_or(DAY, |wait| wait.as_micros() as u64);
-            self.retries.push(Reverse((at + wait.max(1), number)));
+            let again = self.retries.entry(at + wait.max(1)).or_default();
+            again.push_back(number);
             break;
         }
     }
@@ -228,7 +242,11 @@ impl Tally {
             attacker_repeated: attacker.repeated,
             up_to_1000_contacts: self.up_to_1000,
             more_contacts: self.more,
-            reasons: self.reasons,
+            reasons: self
+                .reasons
+                .iter()
+                .map(|(reason, times)| (reason.to_string(), *times))
+                .collect(),
             days: self.days,
         }
     }
