@@ -11,7 +11,7 @@ use blindbook::{
     SecretBytes, Timestamp,
     client::NormalisationProfile,
     http::{
-        Limits, Listeners, Parts, Service,
+        Limits, Listeners, Parts, Proxies, Service,
         credential::{Claims, Credentials, mint},
         serve,
     },
@@ -71,6 +71,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         credentials: Credentials::shared_secret(&service, &secret)?,
         pepper: SecretBytes::new(&mut pepper),
         limits: Limits::default(),
+        proxies: Proxies::default(),
         clock,
     })
     .await?;

@@ -11,7 +11,7 @@
 //! DELETE /v1/members              scope enrol                           idempotent
 //!
 //! GET    /healthz /readyz /metrics      on the operators' listener
-//! POST   /publish                       on the operators' listener
+//! POST   /publish /suspend /lift        on the operators' listener
 //! ```
 //!
 //! Messages are those of [`crate::wire`]; errors are RFC 9457 problem documents, one stable `urn:` for each (they
@@ -30,11 +30,13 @@ mod forget;
 mod members;
 mod observe;
 mod operator;
+mod origin;
 pub mod problem;
 mod published;
 mod room;
 mod routes;
 mod serve;
+mod suspend;
 
 use std::{
     fmt,
@@ -43,6 +45,7 @@ use std::{
 
 pub use self::{
     observe::ObserveError,
+    origin::{BadNetwork, Network, Proxies},
     routes::{ROUTES, operator_router, router},
     serve::{Listeners, serve},
 };
@@ -109,11 +112,13 @@ pub struct Parts<S> {
     pub policy: Policy,
     /// How credentials are verified.
     pub credentials: Credentials,
-    /// What account names are hashed with, so that the store has pseudonyms only. To be kept: with another
+    /// What names of accounts and addresses of networks are hashed with, so that the store has pseudonyms only. To be kept: with another
     /// pepper every account's bucket is full again.
     pub pepper: SecretBytes<32>,
     /// What protects the service itself.
     pub limits: Limits,
+    /// The proxies that clients come through.
+    pub proxies: Proxies,
     /// Where the time comes from.
     pub clock: fn() -> Timestamp,
 }
@@ -147,6 +152,7 @@ pub struct Service<S> {
     credentials: Credentials,
     pepper: SecretBytes<32>,
     limits: Limits,
+    proxies: Proxies,
     clock: fn() -> Timestamp,
     compute: Compute,
     rooms: Rooms,
@@ -180,6 +186,7 @@ impl<S: Store> Service<S> {
             compute: Compute::new(parts.limits.threads, parts.limits.queued_elements)?,
             rooms: Rooms::new(parts.limits.requests, parts.limits.requests_per_account),
             limits: parts.limits,
+            proxies: parts.proxies,
             published: RwLock::new(None),
             publishing: tokio::sync::Mutex::new(()),
             stopping: AtomicBool::new(false),

@@ -29,7 +29,7 @@ use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::{BatchOutcome, MemberBatch},
-        quota::QuotaStore,
+        quota::{QuotaStore, Suspect},
     },
     timestamp::Timestamp,
 };
@@ -78,6 +78,18 @@ pub struct StoredManifest {
     pub bytes: Vec<u8>,
 }
 
+/// [`Bucket::encode`](crate::server::quota::Bucket::encode).
+pub type BucketKey = [u8; 33];
+
+/// A page of buckets, swept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// The last bucket looked at; `None` if there are no more.
+    pub last: Option<BucketKey>,
+    /// How many were forgotten.
+    pub forgotten: usize,
+}
+
 /// Everything that a service keeps.
 ///
 /// Quota rows come with [`QuotaStore`]. Time comes in; a store reads no clock.
@@ -120,6 +132,32 @@ pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
         at: Timestamp,
         limit: usize,
     ) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// Suspends somebody until a point in time, [`Timestamp::MAX`] for until it is lifted; `None` lifts it.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn suspend(
+        &self,
+        suspect: Suspect,
+        until: Option<Timestamp>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Looks at up to `limit` rows of buckets, those behind `after`, and forgets the ones that are full: no row means
+    /// the same. The first page also forgets days that no baseline needs any more and suspensions that are over.
+    ///
+    /// As with [`Self::forget`], a time later than the latest charge counts as that one.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn sweep(
+        &self,
+        at: Timestamp,
+        after: Option<BucketKey>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Swept, StoreError>> + Send;
 
     /// Whether steps can be taken. Changes nothing.
     ///

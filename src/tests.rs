@@ -1,5 +1,7 @@
 //! Tests that need what isn't public: fixed blinds and nonces, and both roles at once.
 
+#[cfg(feature = "std")]
+mod malleability;
 mod vectors;
 
 /// A random source for tests; each stream is the same on every run.

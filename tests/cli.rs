@@ -917,3 +917,38 @@ fn a_set_is_kept_or_read_in_part_and_shows_who_wants_to_be_found() {
     }
     service.terminate();
 }
+
+/// What a policy buys is printed without a service, and the same seed tells the same story.
+#[test]
+fn a_policy_is_checked_and_attacked_on_paper() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = succeed(&mut blindbook(&["policy", "check", "--country", "us"]));
+    assert_eq!(checked["country"]["numbers"], 505_730_000);
+    let rows = checked["learned_at_most"].as_array().unwrap();
+    assert_eq!(rows.len(), 15);
+    let row = rows
+        .iter()
+        .find(|row| row["accounts"] == 100 && row["days"] == 25)
+        .unwrap();
+    // Less than 0.15 percent.
+    assert!(row["new_accounts"].as_u64().unwrap() * 10_000 < 505_730_000 * 15);
+    let (code, _) = run(&mut blindbook(&["policy", "check", "--country", "nowhere"]));
+    assert_eq!(code, BAD_INPUT);
+    let policy = folder.path().join("policy.toml");
+    fs::write(&policy, "[policy.young]\nfloor_per_day = 9000000\n").unwrap();
+    let (code, refused) = run(blindbook(&["policy", "check"]).arg(&policy));
+    assert_eq!(code, BAD_INPUT);
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("service.floor_per_day"), "{message}");
+
+    let simulated = |name: &str| {
+        let page = folder.path().join(name);
+        let mut command = blindbook(&["simulate", "--accounts", "20", "--days", "3"]);
+        command.args(["--honest", "1000", "--report"]).arg(&page);
+        (succeed(&mut command), fs::read(page).unwrap())
+    };
+    let (outcome, page) = simulated("first.html");
+    assert!(outcome["learned"].as_u64().unwrap() > 20 * 1_024);
+    assert!(outcome["learned"].as_u64() <= outcome["bound"].as_u64());
+    assert_eq!((outcome, page), simulated("second.html"));
+}

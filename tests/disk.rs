@@ -20,7 +20,7 @@ use blindbook::{
         EvaluationKey,
         directory::{Change, Consent, MemberBatch, Setting},
         policy::Policy,
-        quota::{AccountKey, Charge, Quota, Scope},
+        quota::{AccountKey, Charge, Origin, Quota, Scope},
     },
     store::{RedbStore, SegmentFolder, Store, StoreError, StoredManifest},
 };
@@ -69,6 +69,7 @@ fn charge() -> Charge {
         account: AccountKey::new([3; 32]),
         scope: Scope::Discover,
         account_created: at(0),
+        origin: Origin::Unknown,
         elements: 100.try_into().unwrap(),
         request_digest: [1; 32],
         epoch: EPOCH,

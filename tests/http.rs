@@ -16,3 +16,5 @@ mod published;
 mod raw;
 #[path = "support/service.rs"]
 mod service;
+#[path = "http/shared.rs"]
+mod shared;

@@ -15,9 +15,9 @@ use blindbook::{
     Timestamp,
     server::{
         policy::Policy,
-        quota::{AccountKey, AdmitError, Charge, Quota, QuotaStore, RefusalReason, Scope},
+        quota::{AccountKey, AdmitError, Charge, NetworkKey, Origin, Quota, RefusalReason, Scope},
     },
-    store::{MemoryStore, StoreError},
+    store::{MemoryStore, Store},
 };
 use proptest::{
     collection::vec,
@@ -64,8 +64,59 @@ struct Model {
     latest: Option<u64>,
     elements: BTreeMap<u8, Bucket>,
     requests: BTreeMap<u8, Bucket>,
+    networks: BTreeMap<u8, Bucket>,
+    young: Days,
+    service: Days,
     charged: HashMap<(u8, u8, u32), u64>,
     evaluations: u64,
+}
+
+/// What was charged on each day, and the baseline that it began with.
+#[derive(Default)]
+struct Days(BTreeMap<u64, (u64, u64)>);
+
+impl Days {
+    /// Adds to a day, if its limit allows that, as the documentation of the meters draws it.
+    fn allow(&self, today: u64, rule: (u64, u32, u32), count: u32) -> Option<(u64, u64)> {
+        let (floor, percent, growth) = (rule.0, u64::from(rule.1), u64::from(rule.2));
+        let month = || self.0.range(today.saturating_sub(28)..today);
+        let (charged, baseline) = self.0.get(&today).copied().unwrap_or_else(|| {
+            let usual = month().map(|(_, (charged, _))| *charged).max();
+            let week_ago = month().rfind(|(day, _)| **day + 7 <= today);
+            let earlier = week_ago.map_or(0, |(_, (_, baseline))| *baseline);
+            let most = earlier.max(floor * 100 / percent) * (100 + growth) / 100;
+            (0, usual.unwrap_or(0).min(most))
+        });
+        let charged = charged + u64::from(count);
+        let limit = floor.max(baseline * percent / 100);
+        (charged <= limit).then_some((charged, baseline))
+    }
+}
+
+/// Where the accounts are: one nobody knows where, one in an IPv4 network, the others in one house.
+fn origin(account: u8) -> Origin {
+    let network = |number| NetworkKey::new([number; 32]);
+    match account {
+        0 => Origin::Unknown,
+        1 => Origin::V4 { net24: network(1) },
+        _ => Origin::V6 {
+            net64: network(2),
+            net48: network(3),
+            net32: network(4),
+        },
+    }
+}
+
+fn networks(policy: &Policy, account: u8) -> Vec<(u8, u32)> {
+    let limits = &policy.network;
+    match account {
+        0 | 1 => vec![(account, limits.ipv4_24_per_day)],
+        _ => vec![
+            (2, limits.ipv6_64_per_day),
+            (3, limits.ipv6_48_per_day),
+            (4, limits.ipv6_32_per_day),
+        ],
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -77,7 +128,8 @@ enum Outcome {
 impl Model {
     fn charge(&mut self, account: u8, digest: u8, count: u32, at: u64) -> Outcome {
         use RefusalReason::{
-            ClockJumpedAhead, ClockWentBack, Elements, KeyBudget, RequestRate, RequestTooLarge,
+            ClockJumpedAhead, ClockWentBack, Elements, KeyBudget, NetworkElements, RequestRate,
+            RequestTooLarge, ServiceElements, YoungElements,
         };
         let limits = &self.policy.account;
         let latest = self.latest.unwrap_or(at);
@@ -130,9 +182,48 @@ impl Model {
         if self.evaluations + u64::from(count) > self.policy.key.refuse {
             return Outcome::Refused(KeyBudget);
         }
-        if !elements.take(count, capacity, each) {
+        let mut after = *elements;
+        if !after.take(count, capacity, each) {
             return Outcome::Refused(Elements);
         }
+        let is_young = now < self.created + u64::from(self.policy.young.days) * DAY;
+        let mut drawn = Vec::new();
+        for (network, per_day) in networks(&self.policy, account)
+            .into_iter()
+            .filter(|_| is_young)
+        {
+            let mut bucket = self.networks.get(&network).copied().unwrap_or_default();
+            bucket.refill(now);
+            let each = u128::from(DAY.div_ceil(u64::from(per_day)));
+            if !bucket.take(count, u128::from(per_day), each) {
+                return Outcome::Refused(NetworkElements);
+            }
+            drawn.push((network, bucket));
+        }
+        let (young, service) = (&self.policy.young, &self.policy.service);
+        let rule = (
+            young.floor_per_day,
+            young.percent_of_baseline,
+            young.growth_percent_per_week,
+        );
+        let young = self.young.allow(now / DAY, rule, count);
+        if is_young && young.is_none() {
+            return Outcome::Refused(YoungElements);
+        }
+        let rule = (
+            service.floor_per_day,
+            service.percent_of_baseline,
+            service.growth_percent_per_week,
+        );
+        let Some(everybody) = self.service.allow(now / DAY, rule, count) else {
+            return Outcome::Refused(ServiceElements);
+        };
+        *elements = after;
+        self.networks.extend(drawn);
+        self.young
+            .0
+            .extend(young.filter(|_| is_young).map(|row| (now / DAY, row)));
+        self.service.0.insert(now / DAY, everybody);
         self.charged.insert(key, now);
         self.evaluations += u64::from(count);
         Outcome::Admitted {
@@ -152,11 +243,13 @@ enum Step {
         count: u32,
     },
     Restart,
+    /// The hourly sweep: nobody may notice.
+    Sweep,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let count = prop_oneof![Just(16_u32), Just(64), Just(256), Just(1_024), 1_u32..1_500];
-    let charge = (0_u8..3, 0_u8..8, count).prop_map(|(account, digest, count)| Step::Charge {
+    let charge = (0_u8..4, 0_u8..8, count).prop_map(|(account, digest, count)| Step::Charge {
         account,
         digest,
         count,
@@ -170,7 +263,61 @@ fn step() -> impl Strategy<Value = Step> {
         1 => long,
         1 => absurd,
         1 => Just(Step::Restart),
+        1 => Just(Step::Sweep),
     ]
+}
+
+/// Limits that accounts share, small enough to be met, or so large that they never are.
+#[derive(Debug, Clone)]
+struct Sharing {
+    networks: [u32; 4],
+    floors: [u64; 2],
+    percents: [u32; 2],
+    growth: [u32; 2],
+    young_days: u32,
+}
+
+impl Sharing {
+    fn apply(&self, policy: &mut Policy) {
+        let [net64, net48, net32, net24] = self.networks;
+        policy.network.ipv6_64_per_day = 1_024 + net64;
+        policy.network.ipv6_48_per_day = 1_024 + net64 + net48;
+        policy.network.ipv6_32_per_day = 1_024 + net64 + net48 + net32;
+        policy.network.ipv4_24_per_day = 1_024 + net24;
+        policy.young.days = self.young_days;
+        let [young, more] = self.floors;
+        policy.young.floor_per_day = 1_024 + young;
+        policy.service.floor_per_day = 1_024 + young + more;
+        [
+            policy.young.percent_of_baseline,
+            policy.service.percent_of_baseline,
+        ] = self.percents;
+        [
+            policy.young.growth_percent_per_week,
+            policy.service.growth_percent_per_week,
+        ] = self.growth;
+    }
+}
+
+fn shares() -> impl Strategy<Value = Sharing> {
+    let network = || prop_oneof![0_u32..3_000, Just(1_000_000)];
+    let floor = || prop_oneof![0_u64..4_000, Just(100_000_000)];
+    let percent = || 100_u32..=1_000;
+    let growth = || 0_u32..=100;
+    (
+        [network(), network(), network(), network()],
+        [floor(), floor()],
+        [percent(), percent()],
+        [growth(), growth()],
+        0_u32..30,
+    )
+        .prop_map(|(networks, floors, percents, growth, young_days)| Sharing {
+            networks,
+            floors,
+            percents,
+            growth,
+            young_days,
+        })
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -186,9 +333,10 @@ fn policy() -> impl Strategy<Value = Policy> {
         limits,
         0_u32..=24,
         prop_oneof![Just(1 << 40), 1_u64..20_000],
+        shares(),
     )
         .prop_map(
-            |((initial, more, days, refill, burst, rate), hours, budget)| {
+            |((initial, more, days, refill, burst, rate), hours, budget, shares)| {
                 let mut policy = Policy::default();
                 policy.account.initial_capacity = initial;
                 policy.account.capacity = initial + more;
@@ -200,6 +348,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                 policy.replay.hours = hours;
                 policy.key.refuse = budget;
                 policy.key.warn = budget / 2;
+                shares.apply(&mut policy);
                 policy.validate().unwrap();
                 policy
             },
@@ -210,7 +359,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 type Debits = Vec<(u8, u64, u32)>;
 
 /// Runs the steps on a store and on the model; both say the same at every one. Returns what was debited.
-fn agree<S: QuotaStore<Error = StoreError> + Sync>(
+fn agree<S: Store>(
     policy: &Policy,
     steps: &[Step],
     mut store: S,
@@ -222,6 +371,9 @@ fn agree<S: QuotaStore<Error = StoreError> + Sync>(
         latest: None,
         elements: BTreeMap::new(),
         requests: BTreeMap::new(),
+        networks: BTreeMap::new(),
+        young: Days::default(),
+        service: Days::default(),
         charged: HashMap::new(),
         evaluations: 0,
     };
@@ -231,6 +383,7 @@ fn agree<S: QuotaStore<Error = StoreError> + Sync>(
         match *step {
             Step::Clock(by) => clock = clock.saturating_add_signed(by),
             Step::Restart => store = restart(store),
+            Step::Sweep => sweep(&store, clock),
             Step::Charge {
                 account,
                 digest,
@@ -241,6 +394,7 @@ fn agree<S: QuotaStore<Error = StoreError> + Sync>(
                     account: AccountKey::new([account; 32]),
                     scope: Scope::Discover,
                     account_created: Timestamp::from_micros(BEGINNING),
+                    origin: origin(account),
                     elements: NonZeroU32::new(count).unwrap(),
                     request_digest: [digest; 32],
                     epoch: EPOCH,
@@ -264,6 +418,18 @@ fn agree<S: QuotaStore<Error = StoreError> + Sync>(
         }
     }
     (debits, store)
+}
+
+/// As once an hour, in pages that are too small.
+fn sweep(store: &impl Store, clock: u64) {
+    let mut after = None;
+    loop {
+        let page = now(store.sweep(Timestamp::from_micros(clock), after, 2)).unwrap();
+        after = page.last;
+        if after.is_none() {
+            break;
+        }
+    }
 }
 
 /// In no window of so many days more than the policy says.
@@ -337,6 +503,7 @@ proptest! {
             account: AccountKey::new([1; 32]),
             scope: Scope::Discover,
             account_created: Timestamp::from_micros(BEGINNING),
+            origin: Origin::Unknown,
             elements: NonZeroU32::new(count).unwrap(),
             request_digest: [digest; 32],
             epoch: EPOCH,
@@ -346,7 +513,13 @@ proptest! {
             let _drawn_or_not = ask(digest as u8, count, BEGINNING);
         }
         if let Err(AdmitError::Refused(refusal)) = ask(100, wanted, BEGINNING)
-            && refusal.reason == RefusalReason::Elements
+            && matches!(
+                refusal.reason,
+                RefusalReason::Elements
+                    | RefusalReason::NetworkElements
+                    | RefusalReason::YoungElements
+                    | RefusalReason::ServiceElements
+            )
             && let Some(wait) = refusal.retry_after
             && wait < Duration::from_secs(80 * 86_400)
         {
@@ -359,7 +532,7 @@ proptest! {
 
 #[cfg(feature = "store")]
 mod durable {
-    use blindbook::store::{RedbStore, Store};
+    use blindbook::store::RedbStore;
     use proptest::prelude::prop_assert_eq;
 
     use super::*;

@@ -16,9 +16,12 @@ use blindbook::{
             MemberBatch, Setting,
         },
         policy::Policy,
-        quota::{AccountKey, AdmitError, Charge, Quota, RefusalReason, Scope},
+        quota::{
+            AccountKey, Admission, AdmitError, Charge, NetworkKey, Origin, Quota, Refusal,
+            RefusalReason, Scope, Suspect,
+        },
     },
-    store::{MemoryStore, Store, StoredManifest},
+    store::{MemoryStore, Store, StoreError, StoredManifest},
     wire::RefusedChange,
 };
 use roles::{EPOCH, now, random_source};
@@ -70,6 +73,7 @@ fn charge(elements: u32, digest: u8, seconds: u64) -> Charge {
         account: AccountKey::new([3; 32]),
         scope: Scope::Discover,
         account_created: at(0),
+        origin: Origin::Unknown,
         elements: NonZeroU32::new(elements).unwrap(),
         request_digest: [digest; 32],
         epoch: EPOCH,
@@ -110,6 +114,186 @@ fn quota_is_charged_once(store: &impl Store) {
         }
         other => panic!("{other}"),
     }
+}
+
+fn refusal(outcome: Result<Admission, AdmitError<StoreError>>) -> Refusal {
+    match outcome.unwrap_err() {
+        AdmitError::Refused(refusal) => refusal,
+        other => panic!("{other}"),
+    }
+}
+
+/// Whoever is suspended is refused before anything is taken, for repeated bytes too, until it is over or lifted.
+fn suspensions_hold_until_they_are_over(store: &impl Store) {
+    let quota = Quota::new(Policy::default(), store).unwrap();
+    let house = NetworkKey::new([8; 32]);
+    let provider = NetworkKey::new([10; 32]);
+    let charge = |digest, seconds| Charge {
+        origin: Origin::V6 {
+            net64: house,
+            net48: NetworkKey::new([9; 32]),
+            net32: provider,
+        },
+        ..charge(16, digest, seconds)
+    };
+    now(quota.admit(charge(1, 0))).unwrap();
+    for (suspect, reason) in [
+        (
+            Suspect::Account(AccountKey::new([3; 32])),
+            RefusalReason::AccountSuspended,
+        ),
+        (Suspect::Network(house), RefusalReason::NetworkSuspended),
+        (Suspect::Network(provider), RefusalReason::NetworkSuspended),
+        (Suspect::YoungAccounts, RefusalReason::YoungSuspended),
+    ] {
+        now(store.suspend(suspect, Some(at(100)))).unwrap();
+        for digest in [1, 2] {
+            let refusal = refusal(now(quota.admit(charge(digest, 40))));
+            assert_eq!(refusal.reason, reason);
+            assert_eq!(refusal.retry_after.unwrap().as_secs(), 60);
+            assert_eq!(refusal.status.remaining, 1_008);
+        }
+        now(store.suspend(suspect, Some(Timestamp::MAX))).unwrap();
+        let forever = refusal(now(quota.admit(charge(1, 40))));
+        let young = suspect == Suspect::YoungAccounts;
+        // Young accounts grow old.
+        let wait = young.then_some(14 * 86_400 - 40);
+        assert_eq!(forever.retry_after.map(|wait| wait.as_secs()), wait);
+        // Somebody elsewhere, a registrar, or an old account isn't concerned, as the case may be.
+        let mut other = Charge {
+            account: AccountKey::new([4; 32]),
+            origin: Origin::Unknown,
+            account_created: Timestamp::from_micros(0),
+            ..charge(3, 40)
+        };
+        now(quota.admit(other.clone())).unwrap();
+        other.scope = Scope::Enrol;
+        other.origin = charge(3, 40).origin;
+        now(quota.admit(other)).unwrap();
+        now(store.sweep(at(40), None, 1)).unwrap();
+        assert_eq!(refusal(now(quota.admit(charge(1, 40)))).reason, reason);
+        now(store.suspend(suspect, None)).unwrap();
+        assert!(now(quota.admit(charge(1, 40))).unwrap().receipt.replayed);
+        // One that is over is forgotten, and means nothing before that either.
+        now(store.suspend(suspect, Some(at(40)))).unwrap();
+        now(quota.admit(charge(1, 40))).unwrap();
+    }
+}
+
+/// All limits of a request hold, or nothing is drawn from any.
+fn nothing_is_drawn_unless_all_is_admitted(store: &impl Store) {
+    let mut policy = Policy::default();
+    policy.young.floor_per_day = 2_048;
+    policy.network.ipv4_24_per_day = 1_600;
+    let quota = Quota::new(policy, store).unwrap();
+    let from = |account: u8, network: u8, elements, digest| Charge {
+        account: AccountKey::new([account; 32]),
+        origin: Origin::V4 {
+            net24: NetworkKey::new([network; 32]),
+        },
+        ..charge(elements, digest, 0)
+    };
+    let usage = now(quota.admit(from(1, 1, 1_000, 1))).unwrap().receipt;
+    assert_eq!(usage.young.unwrap().charged, 1_000);
+    assert_eq!(usage.service.unwrap().limit, 2_000_000);
+    // The network has 600 left, the young accounts 1,048.
+    let refused = refusal(now(quota.admit(from(2, 1, 1_000, 2))));
+    assert_eq!(refused.reason, RefusalReason::NetworkElements);
+    assert_eq!(refused.status.remaining, 1_024);
+    assert_eq!(refused.retry_after.unwrap().as_secs(), 86_400 * 400 / 1_600);
+    let all = now(quota.admit(from(2, 1, 600, 3))).unwrap().receipt;
+    assert_eq!(all.young.unwrap().charged, 1_600);
+    let refused = refusal(now(quota.admit(from(3, 2, 500, 4))));
+    assert_eq!(refused.reason, RefusalReason::YoungElements);
+    // Until the next day (UTC).
+    assert_eq!(refused.retry_after.unwrap().as_secs(), 86_400 - T0 % 86_400);
+    // An old account draws from neither.
+    let old = Charge {
+        account_created: Timestamp::from_micros(0),
+        ..from(4, 1, 1_000, 5)
+    };
+    let receipt = now(quota.admit(old)).unwrap().receipt;
+    assert_eq!(receipt.young, None);
+    assert_eq!(receipt.service.unwrap().charged, 2_600);
+    assert_eq!(now(store.key_evaluations(EPOCH)).unwrap(), 2_600);
+    let rest = now(quota.admit(from(3, 2, 448, 6))).unwrap().receipt;
+    assert_eq!(rest.young.unwrap().charged, 2_048);
+}
+
+/// Saturated day after day, a limit grows by what it may in a week and no more; and it comes back.
+fn a_baseline_is_not_trained_up_faster_than_it_may(store: &impl Store) {
+    let mut policy = Policy::default();
+    policy.service.floor_per_day = 4_000;
+    policy.young.floor_per_day = 4_000;
+    policy.young.days = 0;
+    policy.registrar.request_burst = 1_000_000;
+    let quota = Quota::new(policy, store).unwrap();
+    let mut limits = Vec::new();
+    for day in 0..60_u64 {
+        let mut limit = 4_000;
+        for account in 0..8_u8 {
+            let mut key = [account; 32];
+            key[0] = day as u8;
+            let charge = Charge {
+                account: AccountKey::new(key),
+                ..charge(1_000, 1, day * 86_400)
+            };
+            match now(quota.admit(charge)) {
+                Ok(admission) => limit = admission.receipt.service.unwrap().limit,
+                Err(AdmitError::Refused(refusal)) => {
+                    assert_eq!(refusal.reason, RefusalReason::ServiceElements);
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        limits.push(limit);
+        now(store.sweep(at(day * 86_400), None, 1)).unwrap();
+    }
+    for (day, limit) in limits.iter().enumerate() {
+        let weeks = i32::try_from(day / 7).unwrap() + 1;
+        let most = 4_000.0 * 1.1_f64.powi(weeks);
+        assert!((*limit as f64) <= most, "{limit} on day {day}");
+    }
+    assert_eq!(limits[0], 4_000);
+    assert!(limits[59] > 7_000, "{limits:?}");
+    // After a month of rest it is the floor again.
+    let later = Charge {
+        account: AccountKey::new([200; 32]),
+        ..charge(16, 1, 90 * 86_400)
+    };
+    let receipt = now(quota.admit(later)).unwrap().receipt;
+    assert_eq!(receipt.service.unwrap().limit, 4_000);
+}
+
+fn full_buckets_are_forgotten(store: &impl Store) {
+    let quota = Quota::new(Policy::default(), store).unwrap();
+    now(quota.admit(charge(96, 1, 0))).unwrap();
+    let mut one = charge(16, 2, 0);
+    one.account = AccountKey::new([200; 32]);
+    now(quota.admit(one)).unwrap();
+    let sweep = |seconds| {
+        let (mut after, mut forgotten) = (None, 0);
+        loop {
+            let page = now(store.sweep(at(seconds), after, 2)).unwrap();
+            forgotten += page.forgotten;
+            after = page.last;
+            if after.is_none() {
+                return forgotten;
+            }
+        }
+    };
+    // Whatever the clock says, it is the time of the latest charge that counts.
+    assert_eq!(sweep(100 * 86_400), 0);
+    let mut later = charge(16, 3, 6 * 3_600);
+    later.account = AccountKey::new([201; 32]);
+    later.account_created = Timestamp::from_micros(0);
+    now(quota.admit(later.clone())).unwrap();
+    // Both request buckets, the elements of the second account and the network; what was drawn just now isn't full.
+    assert_eq!(sweep(6 * 3_600), 4);
+    assert_eq!(sweep(6 * 3_600), 0);
+    let left = now(quota.admit(charge(16, 4, 6 * 3_600))).unwrap().receipt;
+    // 24 of the 96 came back.
+    assert_eq!(left.status.remaining, left.status.capacity - 72 - 16);
 }
 
 fn members_come_and_go(store: &impl Store) {
@@ -269,6 +453,10 @@ fn the_chain_only_grows(store: &impl Store) {
 
 fn conforms<S: Store>(fresh: impl Fn() -> S) {
     quota_is_charged_once(&fresh());
+    suspensions_hold_until_they_are_over(&fresh());
+    nothing_is_drawn_unless_all_is_admitted(&fresh());
+    a_baseline_is_not_trained_up_faster_than_it_may(&fresh());
+    full_buckets_are_forgotten(&fresh());
     members_come_and_go(&fresh());
     a_removal_outranks_what_arrives_after_it(&fresh());
     a_clock_that_jumps_ahead_makes_nothing_forgotten(&fresh());
@@ -285,10 +473,7 @@ fn the_memory_store_conforms() {
 mod embedded {
     use std::{cell::Cell, fs, sync::Arc, thread};
 
-    use blindbook::{
-        server::quota::QuotaStore,
-        store::{RedbStore, StoreError},
-    };
+    use blindbook::{server::quota::QuotaStore, store::RedbStore};
 
     use super::*;
 

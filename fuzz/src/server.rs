@@ -12,7 +12,7 @@ use blindbook::{
     server::{
         EvaluationKey, Evaluator, Timestamp,
         policy::Policy,
-        quota::{AccountKey, Charge, Permit, Quota, Scope},
+        quota::{AccountKey, Charge, Origin, Permit, Quota, Scope},
     },
     store::MemoryStore,
     wire::EvaluateRequest,
@@ -59,6 +59,7 @@ impl Server {
             account: AccountKey::new([1; 32]),
             scope: Scope::Enrol,
             account_created: Timestamp::from_micros(0),
+            origin: Origin::Unknown,
             elements: NonZeroU32::new(u32::try_from(elements).ok()?)?,
             request_digest,
             epoch: self.evaluator.epoch(),

@@ -209,7 +209,7 @@ pub(super) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue
 }
 
 /// HMAC-SHA-256 under the pepper.
-fn pseudonym(pepper: &SecretBytes<32>, account: &str) -> AccountKey {
+pub(super) fn pseudonym(pepper: &SecretBytes<32>, account: &str) -> AccountKey {
     use aws_lc_rs::hmac;
     let key = hmac::Key::new(hmac::HMAC_SHA256, pepper.expose());
     let mut bytes = [0; 32];

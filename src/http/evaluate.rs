@@ -36,6 +36,7 @@ pub(super) async fn evaluate<S: Store>(
     let credential = service
         .credentials
         .read(request.headers(), &service.pepper, at)?;
+    let origin = service.proxies.origin(&request, &service.pepper);
     let policy = service.quota.policy();
     let most = match credential.scope {
         Scope::Discover => policy.account.elements_per_request,
@@ -59,6 +60,7 @@ pub(super) async fn evaluate<S: Store>(
             account: credential.account,
             scope: credential.scope,
             account_created: credential.account_created,
+            origin,
             elements: elements.ok_or(Problem::internal())?,
             request_digest: request.blinded.digest(),
             epoch: request.epoch,

@@ -9,6 +9,9 @@
 //! | `blindbook_member_changes_total` | changes that registrars made |
 //! | `blindbook_key_evaluations` | elements that the current key has evaluated |
 //! | `blindbook_key_warning` | 1 once the key should be rotated |
+//! | `blindbook_day_elements{who}` | elements of today: of `everybody`, of `new_accounts` |
+//! | `blindbook_day_limit{who}` | how many there may be today |
+//! | `blindbook_service_warning` | 1 while everybody together has used `service.page_percent` of today's limit |
 //! | `blindbook_published_sequence`, `_members`, `_bytes` | what is published |
 //! | `blindbook_compute_queue_elements` | elements that wait or are worked on |
 
@@ -19,7 +22,10 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::{server::quota::Admission, store::Publication};
+use crate::{
+    server::quota::{Admission, Usage},
+    store::Publication,
+};
 
 const SECONDS: [f64; 11] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
@@ -34,10 +40,37 @@ pub(super) struct Observer {
     changes: Counter,
     key_evaluations: Gauge,
     key_warning: Gauge,
+    service: DayGauges,
+    young: DayGauges,
+    service_warning: Gauge,
     sequence: Gauge,
     members: Gauge,
     bytes: Gauge,
     queue: Gauge,
+}
+
+/// How far a day has come.
+struct DayGauges {
+    elements: Gauge,
+    limit: Gauge,
+}
+
+impl DayGauges {
+    fn new(recorder: &PrometheusRecorder, who: &'static str) -> Self {
+        let gauge = |name| {
+            let labels = Vec::from([Label::from_static_parts("who", who)]);
+            recorder.register_gauge(&Key::from_parts(name, labels), &metadata())
+        };
+        Self {
+            elements: gauge("blindbook_day_elements"),
+            limit: gauge("blindbook_day_limit"),
+        }
+    }
+
+    fn set(&self, usage: &Usage) {
+        self.elements.set(usage.charged as f64);
+        self.limit.set(usage.limit as f64);
+    }
 }
 
 /// Metrics can't be kept.
@@ -66,6 +99,9 @@ impl Observer {
             changes: counter(Key::from_static_name("blindbook_member_changes_total")),
             key_evaluations: gauge("blindbook_key_evaluations"),
             key_warning: gauge("blindbook_key_warning"),
+            service: DayGauges::new(&recorder, "everybody"),
+            young: DayGauges::new(&recorder, "new_accounts"),
+            service_warning: gauge("blindbook_service_warning"),
             sequence: gauge("blindbook_published_sequence"),
             members: gauge("blindbook_published_members"),
             bytes: gauge("blindbook_published_bytes"),
@@ -116,6 +152,14 @@ impl Observer {
             .set(admission.receipt.key_evaluations as f64);
         self.key_warning
             .set(f64::from(u8::from(admission.key_warning)));
+        if let Some(usage) = &admission.receipt.service {
+            self.service.set(usage);
+            self.service_warning
+                .set(f64::from(u8::from(admission.service_warning)));
+        }
+        if let Some(usage) = &admission.receipt.young {
+            self.young.set(usage);
+        }
     }
 
     pub(super) fn changed(&self, members: usize) {

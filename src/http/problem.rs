@@ -15,6 +15,12 @@
 //! | `quota-exhausted` | 429 | `Retry-After` says when the same request can succeed |
 //! | `request-rate` | 429 | `Retry-After` |
 //! | `request-too-large` | 413 | more elements than one request may have |
+//! | `network-exhausted` | 429 | new accounts of this network have used what they may; `Retry-After` |
+//! | `new-accounts-exhausted` | 503 | all new accounts together have used the day's; `Retry-After` |
+//! | `service-exhausted` | 503 | all accounts together have used the day's; `Retry-After` |
+//! | `account-suspended` | 403 | by the operator; `Retry-After` if it ends by itself |
+//! | `network-suspended` | 403 | likewise |
+//! | `new-accounts-suspended` | 403 | likewise |
 //! | `key-exhausted` | 503 | the key has to be rotated |
 //! | `clock` | 503 | the service's clock can't be believed |
 //! | `overloaded` | 503 | `Retry-After`; nothing was charged |
@@ -264,6 +270,36 @@ impl From<Refusal> for Problem {
                 "quota-exhausted",
                 StatusCode::TOO_MANY_REQUESTS,
                 "the quota is exhausted",
+            ),
+            RefusalReason::NetworkElements => (
+                "network-exhausted",
+                StatusCode::TOO_MANY_REQUESTS,
+                "new accounts of this network have to wait",
+            ),
+            RefusalReason::YoungElements => (
+                "new-accounts-exhausted",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "new accounts have to wait",
+            ),
+            RefusalReason::ServiceElements => (
+                "service-exhausted",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "everybody has to wait",
+            ),
+            RefusalReason::AccountSuspended => (
+                "account-suspended",
+                StatusCode::FORBIDDEN,
+                "the account is suspended",
+            ),
+            RefusalReason::NetworkSuspended => (
+                "network-suspended",
+                StatusCode::FORBIDDEN,
+                "the network is suspended",
+            ),
+            RefusalReason::YoungSuspended => (
+                "new-accounts-suspended",
+                StatusCode::FORBIDDEN,
+                "new accounts are suspended",
             ),
             RefusalReason::RequestTooLarge { .. } => (
                 "request-too-large",

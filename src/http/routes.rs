@@ -16,7 +16,7 @@ use axum::{
 use super::{
     Service, evaluate, members, operator,
     problem::{Name, Problem},
-    published,
+    published, suspend,
 };
 use crate::store::Store;
 
@@ -30,6 +30,9 @@ pub const ROUTES: [&str; 4] = [
 ];
 
 /// What clients and registrars reach.
+///
+/// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the address of the connection all requests
+/// count as from one network.
 pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
     let [manifest, segments, evaluation, membership] = ROUTES;
     Router::new()
@@ -53,6 +56,8 @@ pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/readyz", get(operator::ready::<S>))
         .route("/metrics", get(operator::metrics::<S>))
         .route("/publish", post(operator::publish::<S>))
+        .route("/suspend", post(suspend::suspend::<S>))
+        .route("/lift", post(suspend::lift::<S>))
         .with_state(service)
 }
 

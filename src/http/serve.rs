@@ -57,7 +57,7 @@ pub async fn serve<S: Store>(
     let grace = Duration::from_secs(service.limits.shutdown_seconds);
     let header = Duration::from_secs(service.limits.header_seconds);
     let prepare = |server| prepare(server, &handle, header);
-    let routes = router(Arc::clone(&service)).into_make_service();
+    let routes = router(Arc::clone(&service)).into_make_service_with_connect_info::<SocketAddr>();
     let operator =
         prepare(operator).serve(operator_router(Arc::clone(&service)).into_make_service());
     let stopping = Arc::clone(&service);

@@ -5,17 +5,24 @@
 //!
 //! The unit is one element in an evaluation request. Defaults: DESIGN, section 8.
 
-use core::{fmt, time::Duration};
+mod bound;
+mod limits;
+mod words;
 
-use super::{
-    Timestamp,
-    quota::{DAY, Limit},
+pub use bound::{Attack, Usual};
+pub use limits::{
+    AccountLimits, ClockLimits, KeyBudget, NetworkLimits, RegistrarLimits, ReplayLimits,
+    ServiceLimits, YoungLimits,
 };
-
-const MINUTE: u64 = 60_000_000;
 
 /// The most elements that one proof covers (RFC 9497, section 2.2.1: the index has two bytes).
 const MOST_PER_PROOF: u32 = 65_535;
+
+/// The most that a day's limit may be of what is usual, in percent.
+const MOST_PERCENT: u64 = 1_000;
+
+/// The most elements that a floor may promise for a day: the whole budget of a key.
+const MOST_A_DAY: u64 = 1 << 40;
 
 /// The longest time that a bucket may take to fill: a hundred years, in days.
 const LONGEST_REFILL: u64 = 36_500;
@@ -30,6 +37,12 @@ const LONGEST_REFILL: u64 = 36_500;
 pub struct Policy {
     /// What an account may discover.
     pub account: AccountLimits,
+    /// What a network may discover, through accounts that are young.
+    pub network: NetworkLimits,
+    /// What all young accounts may discover together.
+    pub young: YoungLimits,
+    /// What all accounts may discover together.
+    pub service: ServiceLimits,
     /// What a registrar may evaluate to enrol.
     pub registrar: RegistrarLimits,
     /// How often a key may be used.
@@ -38,78 +51,6 @@ pub struct Policy {
     pub replay: ReplayLimits,
     /// How far the clock may be off.
     pub clock: ClockLimits,
-}
-
-/// What one account may discover. Starts full.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "http", derive(serde::Deserialize))]
-#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
-pub struct AccountLimits {
-    /// Elements that the bucket of a new account holds: 1,024.
-    pub initial_capacity: u32,
-    /// Elements that the bucket holds in the end: 5,120.
-    pub capacity: u32,
-    /// Days over which the capacity grows linearly: 14.
-    pub growth_days: u32,
-    /// Elements gained in a day: 96.
-    pub refill_per_day: u32,
-    /// Most elements in one request: 1,024.
-    pub elements_per_request: u32,
-    /// Requests that can be made at once: 10.
-    pub request_burst: u32,
-    /// Requests gained in a minute: 10.
-    pub requests_per_minute: u32,
-}
-
-/// What one registrar may evaluate to enrol. Starts full.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "http", derive(serde::Deserialize))]
-#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
-pub struct RegistrarLimits {
-    /// Elements that the bucket holds: 1,000,000.
-    pub capacity: u32,
-    /// Elements gained in a day: 1,000,000.
-    pub refill_per_day: u32,
-    /// Most elements in one request: 65,535.
-    pub elements_per_request: u32,
-    /// Requests that can be made at once: 1,000.
-    pub request_burst: u32,
-    /// Requests gained in a minute: 6,000.
-    pub requests_per_minute: u32,
-}
-
-/// How many elements one key may evaluate in its life (RFC 9497, section 7.2.3).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "http", derive(serde::Deserialize))]
-#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
-pub struct KeyBudget {
-    /// Time to rotate: 2^36.
-    pub warn: u64,
-    /// Nothing is evaluated any more: 2^40.
-    pub refuse: u64,
-}
-
-/// What becomes of the same bytes from the same account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "http", derive(serde::Deserialize))]
-#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
-pub struct ReplayLimits {
-    /// Hours in which they are answered again and not charged again: 24, which is the most.
-    pub hours: u32,
-}
-
-/// How far the clock may be from the latest charge.
-///
-/// Within these limits a clock that goes back counts as one that stands still, and one that jumps ahead fills
-/// each bucket once at most. Beyond them everything is refused and nothing changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "http", derive(serde::Deserialize))]
-#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
-pub struct ClockLimits {
-    /// Seconds that it may go back: 300.
-    pub back_seconds: u32,
-    /// Days that it may go ahead, so also the longest that the service may rest: 90.
-    pub ahead_days: u32,
 }
 
 /// A policy that contradicts itself, and where.
@@ -136,6 +77,24 @@ pub enum PolicyError {
     /// Growth over more than a hundred years.
     #[error("account.growth_days is more than a hundred years")]
     EndlessGrowth,
+    /// A request that an account may make would be refused for ever by a limit above the account's.
+    #[error("{0} is less than account.elements_per_request: such a request could never succeed")]
+    RequestBeyondShare(&'static str),
+    /// A network would hold less than one inside of it, or everybody less than the young accounts among them.
+    #[error("{0} is less than {1}, which is a part of it")]
+    PartBeyondWhole(&'static str, &'static str),
+    /// Accounts would be young for more than a hundred years.
+    #[error("young.days is more than a hundred years")]
+    EndlessYouth,
+    /// A day like the one before would be refused.
+    #[error("{0}.percent_of_baseline is less than 100: a usual day would be refused")]
+    BelowBaseline(&'static str),
+    /// A percentage so large that it is no limit.
+    #[error("{0} is more than {1}: it would limit nothing")]
+    NoLimit(&'static str, u64),
+    /// The page would come after the refusal.
+    #[error("service.page_percent is more than 100")]
+    PageAfterRefuse,
     /// The warning would come after the refusal.
     #[error("key.warn is more than key.refuse")]
     WarnAfterRefuse,
@@ -156,10 +115,12 @@ impl Policy {
     pub fn validate(&self) -> Result<(), PolicyError> {
         let Self {
             account,
+            service,
             registrar,
             key,
             replay,
             clock,
+            ..
         } = self;
         for (name, value) in [
             ("account.initial_capacity", account.initial_capacity),
@@ -179,6 +140,7 @@ impl Policy {
                 registrar.requests_per_minute,
             ),
             ("clock.ahead_days", clock.ahead_days),
+            ("service.page_percent", service.page_percent),
         ] {
             if value == 0 {
                 return Err(PolicyError::Zero(name));
@@ -214,6 +176,7 @@ impl Policy {
                 return Err(PolicyError::EndlessRefill(name));
             }
         }
+        self.validate_shares()?;
         if key.warn > key.refuse {
             return Err(PolicyError::WarnAfterRefuse);
         }
@@ -229,162 +192,93 @@ impl Policy {
         Ok(())
     }
 
-    /// The most elements that one account, however old, can have evaluated in any `days` days.
-    ///
-    /// Exact: an account that keeps asking reaches it. The same bytes again, which tell nothing new, don't count.
-    #[must_use]
-    pub fn most_elements(&self, days: u32) -> u64 {
-        let micros = u64::from(days) * DAY;
-        let limit = self.account.elements_limit(Timestamp::from_micros(0));
-        u64::from(self.account.capacity) + limit.refilled_in(micros)
-    }
-
-    /// The most elements that an account can have evaluated in its first `days` days. Exact.
-    #[must_use]
-    pub fn most_elements_of_new_account(&self, days: u32) -> u64 {
-        let micros = u64::from(days) * DAY;
-        let limit = self.account.elements_limit(Timestamp::from_micros(0));
-        u64::from(limit.capacity_at(Timestamp::from_micros(micros))) + limit.refilled_in(micros)
-    }
-}
-
-impl AccountLimits {
-    pub(crate) fn elements_limit(&self, created: Timestamp) -> Limit {
-        Limit::new(self.capacity, self.refill_per_day, DAY).growing(
-            self.initial_capacity,
-            created,
-            u64::from(self.growth_days) * DAY,
-        )
-    }
-
-    pub(crate) fn requests_limit(&self) -> Limit {
-        Limit::new(self.request_burst, self.requests_per_minute, MINUTE)
-    }
-}
-
-impl RegistrarLimits {
-    pub(crate) fn elements_limit(&self) -> Limit {
-        Limit::new(self.capacity, self.refill_per_day, DAY)
-    }
-
-    pub(crate) fn requests_limit(&self) -> Limit {
-        Limit::new(self.request_burst, self.requests_per_minute, MINUTE)
-    }
-}
-
-impl ReplayLimits {
-    pub(crate) fn window(&self) -> Duration {
-        Duration::from_secs(u64::from(self.hours) * 3_600)
-    }
-}
-
-impl ClockLimits {
-    pub(crate) fn back(&self) -> Duration {
-        Duration::from_secs(u64::from(self.back_seconds))
-    }
-
-    pub(crate) fn ahead(&self) -> Duration {
-        Duration::from_secs(u64::from(self.ahead_days) * 86_400)
-    }
-}
-
-impl Default for AccountLimits {
-    fn default() -> Self {
-        Self {
-            initial_capacity: 1_024,
-            capacity: 5_120,
-            growth_days: 14,
-            refill_per_day: 96,
-            elements_per_request: 1_024,
-            request_burst: 10,
-            requests_per_minute: 10,
-        }
-    }
-}
-
-impl Default for RegistrarLimits {
-    fn default() -> Self {
-        Self {
-            capacity: 1_000_000,
-            refill_per_day: 1_000_000,
-            elements_per_request: MOST_PER_PROOF,
-            request_burst: 1_000,
-            requests_per_minute: 6_000,
-        }
-    }
-}
-
-impl Default for KeyBudget {
-    fn default() -> Self {
-        Self {
-            warn: 1 << 36,
-            refuse: 1 << 40,
-        }
-    }
-}
-
-impl Default for ReplayLimits {
-    fn default() -> Self {
-        Self { hours: 24 }
-    }
-}
-
-impl Default for ClockLimits {
-    fn default() -> Self {
-        Self {
-            back_seconds: 300,
-            ahead_days: 90,
-        }
-    }
-}
-
-/// What the policy buys, in plain words: a few lines.
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Checks the limits of what several accounts share.
+    fn validate_shares(&self) -> Result<(), PolicyError> {
         let Self {
             account,
-            registrar,
-            key,
-            replay,
-            clock,
+            network,
+            young,
+            service,
+            ..
         } = self;
-        writeln!(
-            f,
-            "an account can look up {} elements when it is new, {} once it is {} days old, and {} more each day",
-            account.initial_capacity, account.capacity, account.growth_days, account.refill_per_day,
-        )?;
-        for days in [1, 25, 60] {
-            writeln!(
-                f,
-                "an account learns at most {} elements in {days} days, {} if it was made on the first",
-                self.most_elements(days),
-                self.most_elements_of_new_account(days),
-            )?;
+        if u64::from(young.days) > LONGEST_REFILL {
+            return Err(PolicyError::EndlessYouth);
         }
-        writeln!(
-            f,
-            "an account makes {} requests at once, then {} a minute, of at most {} elements",
-            account.request_burst, account.requests_per_minute, account.elements_per_request,
-        )?;
-        writeln!(
-            f,
-            "a registrar evaluates {} elements at once, then {} a day, in requests of at most {}",
-            registrar.capacity, registrar.refill_per_day, registrar.elements_per_request,
-        )?;
-        writeln!(
-            f,
-            "the same bytes from the same account are answered again for {} hours and not charged again",
-            replay.hours,
-        )?;
-        writeln!(
-            f,
-            "a key evaluates at most {} elements, with a warning at {}",
-            key.refuse, key.warn,
-        )?;
-        write!(
-            f,
-            "everything is refused while the clock is {} seconds behind or {} days ahead of the latest request",
-            clock.back_seconds, clock.ahead_days,
-        )
+        for (name, whole) in [
+            (
+                "network.ipv6_64_per_day",
+                u64::from(network.ipv6_64_per_day),
+            ),
+            (
+                "network.ipv4_24_per_day",
+                u64::from(network.ipv4_24_per_day),
+            ),
+            ("young.floor_per_day", young.floor_per_day),
+            ("service.floor_per_day", service.floor_per_day),
+        ] {
+            if whole < u64::from(account.elements_per_request) {
+                return Err(PolicyError::RequestBeyondShare(name));
+            }
+        }
+        for (whole, part, holds) in [
+            (
+                "network.ipv6_48_per_day",
+                "network.ipv6_64_per_day",
+                network.ipv6_48_per_day >= network.ipv6_64_per_day,
+            ),
+            (
+                "network.ipv6_32_per_day",
+                "network.ipv6_48_per_day",
+                network.ipv6_32_per_day >= network.ipv6_48_per_day,
+            ),
+            (
+                "service.floor_per_day",
+                "young.floor_per_day",
+                service.floor_per_day >= young.floor_per_day,
+            ),
+        ] {
+            if !holds {
+                return Err(PolicyError::PartBeyondWhole(whole, part));
+            }
+        }
+        for (name, percent) in [
+            ("young", young.percent_of_baseline),
+            ("service", service.percent_of_baseline),
+        ] {
+            if percent < 100 {
+                return Err(PolicyError::BelowBaseline(name));
+            }
+        }
+        for (name, value, most) in [
+            (
+                "young.percent_of_baseline",
+                u64::from(young.percent_of_baseline),
+                MOST_PERCENT,
+            ),
+            (
+                "service.percent_of_baseline",
+                u64::from(service.percent_of_baseline),
+                MOST_PERCENT,
+            ),
+            (
+                "young.growth_percent_per_week",
+                u64::from(young.growth_percent_per_week),
+                100,
+            ),
+            (
+                "service.growth_percent_per_week",
+                u64::from(service.growth_percent_per_week),
+                100,
+            ),
+            ("service.floor_per_day", service.floor_per_day, MOST_A_DAY),
+        ] {
+            if value > most {
+                return Err(PolicyError::NoLimit(name, most));
+            }
+        }
+        if service.page_percent > 100 {
+            return Err(PolicyError::PageAfterRefuse);
+        }
+        Ok(())
     }
 }

@@ -8,20 +8,27 @@
 //!                               runs `charge`, the one charging function
 //! ```
 //!
-//! Whatever limit comes later (networks, cohorts, the whole service) is one more draw in [`charge()`], so that
-//! no way of learning "is x a member" has limits of its own.
+//! Every limit is a draw in [`charge()`], so that no way of learning "is x a member" has limits of its own, and all
+//! draws of one request are taken in one step, or none.
 
 mod charge;
+mod debit;
 mod gcra;
+mod meter;
+mod origin;
+mod outcome;
+mod rows;
 
 use core::{error::Error, fmt, future::Future, num::NonZeroU32};
 
-pub use charge::{
-    Bucket, ChargeOutcome, ChargeRows, Debit, Draw, QuotaStatus, Receipt, Refusal, RefusalReason,
-    ReplayKey, charge,
-};
+pub use charge::charge;
+pub use debit::{Bucket, Debit, Draw, ReplayKey, Shares, Suspect};
 pub(crate) use gcra::DAY;
 pub use gcra::Limit;
+pub use meter::{Day, DayRow, Meter, MeterRule, Usage};
+pub use origin::{NetworkKey, Origin};
+pub use outcome::{ChargeOutcome, QuotaStatus, Receipt, Refusal, RefusalReason};
+pub use rows::ChargeRows;
 
 use super::{
     Timestamp,
@@ -72,6 +79,8 @@ pub struct Charge {
     pub scope: Scope,
     /// When the account was made, as the credential says. Ignored for a registrar.
     pub account_created: Timestamp,
+    /// Where the request comes from. Ignored for a registrar.
+    pub origin: Origin,
     /// How many elements are to be evaluated.
     pub elements: NonZeroU32,
     /// [`BlindedElements::digest`](crate::oprf::BlindedElements::digest): what a repeated request is recognised by.
@@ -148,6 +157,9 @@ pub struct Admission {
     pub receipt: Receipt,
     /// Whether the key has passed [`KeyBudget::warn`](super::policy::KeyBudget::warn): time to rotate.
     pub key_warning: bool,
+    /// Whether everybody together has passed [`ServiceLimits::page_percent`](super::policy::ServiceLimits::page_percent):
+    /// somebody should look before phones are refused.
+    pub service_warning: bool,
 }
 
 /// A request that isn't evaluated.
@@ -211,6 +223,9 @@ impl<S: QuotaStore> Quota<S> {
             ChargeOutcome::Admitted(receipt) => Ok(Admission {
                 permit,
                 key_warning: receipt.key_evaluations >= self.policy.key.warn,
+                service_warning: receipt
+                    .service
+                    .is_some_and(|usage| usage.reaches(self.policy.service.page_percent)),
                 receipt,
             }),
             ChargeOutcome::Refused(refusal) => Err(AdmitError::Refused(refusal)),

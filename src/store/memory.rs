@@ -5,16 +5,20 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     convert::Infallible,
     fmt,
+    ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
     vec::Vec,
 };
 
-use super::{Findable, REPLAY_MEMORY, Store, StoreError, StoredManifest};
+use super::{BucketKey, Findable, REPLAY_MEMORY, Store, StoreError, StoredManifest, Swept};
 use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::{Audience, BatchOutcome, Member, MemberBatch, MemberRows, change},
-        quota::{Bucket, ChargeOutcome, ChargeRows, Debit, QuotaStore, ReplayKey, charge},
+        quota::{
+            Bucket, ChargeOutcome, ChargeRows, Day, DayRow, Debit, Meter, QuotaStore, ReplayKey,
+            Suspect, charge,
+        },
     },
     timestamp::Timestamp,
 };
@@ -28,7 +32,9 @@ type MemberKey = (u64, Encoding);
 #[derive(Default)]
 struct Rows {
     latest: Option<Timestamp>,
-    levels: HashMap<Box<[u8]>, Timestamp>,
+    levels: BTreeMap<BucketKey, Timestamp>,
+    days: BTreeMap<(Meter, Day), DayRow>,
+    suspended: BTreeMap<Suspect, Timestamp>,
     charged: HashMap<Box<[u8]>, Timestamp>,
     /// The keys of `charged`, oldest first.
     order: VecDeque<(Timestamp, Box<[u8]>)>,
@@ -109,6 +115,42 @@ impl Store for MemoryStore {
         Ok(due.len())
     }
 
+    async fn suspend(&self, suspect: Suspect, until: Option<Timestamp>) -> Result<(), StoreError> {
+        let suspended = &mut self.rows()?.suspended;
+        match until {
+            Some(until) => suspended.insert(suspect, until),
+            None => suspended.remove(&suspect),
+        };
+        Ok(())
+    }
+
+    async fn sweep(
+        &self,
+        at: Timestamp,
+        after: Option<BucketKey>,
+        limit: usize,
+    ) -> Result<Swept, StoreError> {
+        let mut rows = self.rows()?;
+        let at = rows.latest.map_or(at, |latest| latest.min(at));
+        if after.is_none() {
+            let oldest = Day::of(at).oldest_needed();
+            rows.days.retain(|(_, day), _| *day >= oldest);
+            rows.suspended.retain(|_, until| *until > at);
+        }
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = rows.levels.range((from, Bound::Unbounded)).take(limit);
+        let page: Vec<(BucketKey, Timestamp)> = page.map(|(key, level)| (*key, *level)).collect();
+        let full = page.iter().filter(|(_, level)| *level <= at);
+        let full: Vec<&BucketKey> = full.map(|(key, _)| key).collect();
+        for key in &full {
+            rows.levels.remove(*key);
+        }
+        Ok(Swept {
+            last: page.last().map(|(key, _)| *key),
+            forgotten: full.len(),
+        })
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.rows().map(drop)
     }
@@ -140,7 +182,7 @@ impl ChargeRows for Rows {
     }
 
     fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, Self::Error> {
-        Ok(self.levels.get(bucket.encode().as_slice()).copied())
+        Ok(self.levels.get(&bucket.encode()).copied())
     }
 
     fn charged(
@@ -156,13 +198,26 @@ impl ChargeRows for Rows {
         Ok(self.evaluations.get(&epoch.get()).copied().unwrap_or(0))
     }
 
+    fn suspended(&mut self, suspect: &Suspect) -> Result<Option<Timestamp>, Self::Error> {
+        Ok(self.suspended.get(suspect).copied())
+    }
+
+    fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, Self::Error> {
+        Ok(self.days.get(&(meter, day)).copied())
+    }
+
+    fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), Self::Error> {
+        self.days.insert((meter, day), row);
+        Ok(())
+    }
+
     fn set_latest(&mut self, now: Timestamp) -> Result<(), Self::Error> {
         self.latest = Some(now);
         Ok(())
     }
 
     fn set_level(&mut self, bucket: &Bucket, level: Timestamp) -> Result<(), Self::Error> {
-        self.levels.insert(bucket.encode().as_slice().into(), level);
+        self.levels.insert(bucket.encode(), level);
         Ok(())
     }
 

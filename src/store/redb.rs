@@ -34,12 +34,12 @@ use redb::{
 };
 
 use self::writer::Writer;
-use super::{Findable, Store, StoreError, StoredManifest};
+use super::{BucketKey, Findable, Store, StoreError, StoredManifest, Swept};
 use crate::{
     oprf::{Encoding, Epoch},
     server::{
         directory::{BatchOutcome, MemberBatch, MemberRows, change},
-        quota::{ChargeOutcome, ChargeRows, Debit, QuotaStore, charge},
+        quota::{ChargeOutcome, ChargeRows, Debit, QuotaStore, Suspect, charge},
     },
     timestamp::Timestamp,
 };
@@ -153,6 +153,39 @@ impl Store for RedbStore {
                 Ok(due.len())
             })
             .await
+    }
+
+    async fn suspend(&self, suspect: Suspect, until: Option<Timestamp>) -> Result<(), StoreError> {
+        self.writer
+            .submit(1, move |tables| tables.suspend(&suspect, until))
+            .await
+    }
+
+    async fn sweep(
+        &self,
+        at: Timestamp,
+        after: Option<BucketKey>,
+        limit: usize,
+    ) -> Result<Swept, StoreError> {
+        // Looking is most of the work and doesn't keep charges waiting; what is found is looked at again.
+        let (at, (full, last)) = self.read(|read| {
+            let at = tables::latest(read)?.map_or(at, |latest| latest.min(at));
+            Ok((at, tables::full_buckets(read, at, after, limit)?))
+        })?;
+        let first = after.is_none();
+        if full.is_empty() && !first {
+            return Ok(Swept { last, forgotten: 0 });
+        }
+        let forgotten = self
+            .writer
+            .submit(full.len().max(1), move |tables| {
+                if first {
+                    tables.forget_past(at)?;
+                }
+                tables.forget_full(at, &full)
+            })
+            .await?;
+        Ok(Swept { last, forgotten })
     }
 
     async fn check(&self) -> Result<(), StoreError> {

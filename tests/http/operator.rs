@@ -316,7 +316,7 @@ fn logs_and_metrics_name_nobody() {
     for field in log.iter().flat_map(|line| line.split_whitespace().skip(1)) {
         if let Some((name, _)) = field.split_once('=') {
             let known = [
-                "message", "route", "status", "problem", "micros", "error", "members",
+                "message", "route", "status", "problem", "micros", "error", "members", "buckets",
             ];
             assert!(known.contains(&name), "{field}");
         }
@@ -328,7 +328,7 @@ fn logs_and_metrics_name_nobody() {
             .and_then(|(_, rest)| rest.split_once('}'));
         for label in labels.map_or("", |(labels, _)| labels).split(',') {
             let name = label.split('=').next().unwrap();
-            let known = ["", "route", "status", "problem", "kind", "le"];
+            let known = ["", "route", "status", "problem", "kind", "who", "le"];
             assert!(known.contains(&name), "{line}");
         }
     }

@@ -14,7 +14,7 @@ use blindbook::{
     oprf::{ContactKey, UnblindedElement, digest_inputs},
     server::{
         Evaluator,
-        quota::{Charge, Quota, Scope},
+        quota::{Charge, Origin, Quota, Scope},
     },
     snapshot::{ChainState, Manifest, Segment, SignedManifest},
     store::{RedbStore, SegmentFolder, Store},
@@ -242,6 +242,7 @@ impl Truth {
                 account: accounts.get(sent.account).key,
                 scope: Scope::Discover,
                 account_created: Timestamp::from_secs(NOW - 100 * 86_400),
+                origin: Origin::Unknown,
                 elements: NonZeroU32::new(u32::try_from(sent.elements).unwrap()).unwrap(),
                 request_digest: sent.digest,
                 epoch: EPOCH,

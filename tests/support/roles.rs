@@ -21,7 +21,7 @@ use blindbook::{
     server::{
         Timestamp,
         policy::Policy,
-        quota::{AccountKey, Charge, Permit, Quota, Scope},
+        quota::{AccountKey, Charge, Origin, Permit, Quota, Scope},
     },
     store::MemoryStore,
 };
@@ -74,6 +74,7 @@ impl Grants {
             account: AccountKey::new([1; 32]),
             scope: Scope::Enrol,
             account_created: Timestamp::from_micros(0),
+            origin: Origin::Unknown,
             elements: NonZeroU32::new(u32::try_from(elements).unwrap()).unwrap(),
             request_digest,
             epoch: EPOCH,

@@ -19,7 +19,7 @@ use blindbook::{
     SecretBytes, Timestamp,
     client::{Identifier, OprfClient, SyncState},
     http::{
-        Limits, Listeners, Parts, Service,
+        Limits, Listeners, Parts, Proxies, Service,
         credential::{Claims, Credentials, mint},
         serve,
     },
@@ -57,6 +57,7 @@ pub const LABELS: LabelLength = match LabelLength::new(8) {
 pub struct Setup {
     pub policy: Policy,
     pub limits: Limits,
+    pub proxies: Proxies,
     pub clock: fn() -> Timestamp,
     pub epoch: Epoch,
     pub credentials: Credentials,
@@ -91,6 +92,7 @@ impl Default for Setup {
                 shutdown_seconds: 20,
                 ..Limits::default()
             },
+            proxies: Proxies::default(),
             clock: || Timestamp::from_secs(NOW),
             epoch: EPOCH,
             credentials: Credentials::shared_secret(&service_id(), SECRET).unwrap(),
@@ -153,6 +155,7 @@ impl Running {
                 credentials: setup.credentials,
                 pepper: SecretBytes::new(&mut PEPPER.clone()),
                 limits: setup.limits,
+                proxies: setup.proxies,
                 clock: setup.clock,
             }))
             .unwrap();
@@ -268,6 +271,15 @@ pub fn claims(account: &str, scope: &str) -> Claims {
 /// A credential of an old account to discover with.
 pub fn discover(account: &str) -> Zeroizing<String> {
     mint(&claims(account, "discover"), SECRET).unwrap()
+}
+
+/// A credential of an account that was made this moment.
+pub fn discover_as_new(account: &str) -> Zeroizing<String> {
+    let claims = Claims {
+        account_created: Some(NOW),
+        ..claims(account, "discover")
+    };
+    mint(&claims, SECRET).unwrap()
 }
 
 /// A registrar's credential.

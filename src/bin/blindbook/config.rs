@@ -9,7 +9,7 @@ use std::{
 use blindbook::{
     SecretBytes, Timestamp,
     client::NormalisationProfile,
-    http::{Limits, Parts, credential::Credentials},
+    http::{Limits, Parts, Proxies, credential::Credentials},
     label::LabelLength,
     oprf::{Epoch, ServiceId},
     server::{EvaluationKey, Evaluator, policy::Policy, publish::Terms},
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Longest configuration file, in bytes.
-const MAX_CONFIG: u64 = 1 << 20;
+pub(crate) const MAX_CONFIG: u64 = 1 << 20;
 
 /// A configuration file; `keygen` writes one with comments.
 #[derive(Debug, Deserialize)]
@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     #[serde(default)]
     pub(crate) limits: Limits,
+    #[serde(default)]
+    pub(crate) proxies: Proxies,
     /// The folder that relative paths start from.
     #[serde(skip)]
     folder: PathBuf,
@@ -223,6 +225,7 @@ impl Config {
             policy: self.policy.clone(),
             pepper: SecretBytes::new(&mut pepper),
             limits: self.limits.clone(),
+            proxies: self.proxies.clone(),
             clock,
         })
     }

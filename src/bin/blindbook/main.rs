@@ -12,10 +12,12 @@ mod files;
 mod hex;
 mod inspect;
 mod keygen;
+mod policy;
 mod publish;
 mod registrar;
 mod seal;
 mod serve;
+mod simulate;
 mod text;
 mod token;
 
@@ -62,6 +64,11 @@ enum Command {
     Token(token::Args),
     /// Enrols members from a file (the registrar's side)
     Enrol(enrol::Args),
+    /// Says what the limits of a service buy
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Plays an attack on the limits of a service, among honest people
+    Simulate(simulate::Args),
     /// Publishes who can be found now
     Publish(publish::Args),
     /// Finds which contacts of an address book use a service (the client's side)
@@ -138,6 +145,8 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Serve(args) => serve::run(&args, json),
         Command::Token(args) => emit(&token::run(&args)?, json),
         Command::Enrol(args) => emit(&enrol::run(&args)?, json),
+        Command::Policy(command) => emit(&policy::run(&command)?, json),
+        Command::Simulate(args) => emit(&simulate::run(&args)?, json),
         Command::Publish(args) => emit(&publish::run(&args)?, json),
         Command::Discover(args) => {
             let (report, refused) = discover::run(&args)?;

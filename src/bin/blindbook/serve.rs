@@ -64,6 +64,11 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<(), Failure> {
     for line in &checked.policy {
         tracing::info!("policy: {line}");
     }
+    if config.listen.plain_http && config.proxies.trusted.is_empty() {
+        tracing::warn!(
+            "plain HTTP without [proxies]: everybody behind a proxy counts as one network"
+        );
+    }
     let parts = config.open()?;
     let listeners = Listeners {
         public: bind(config.listen.public)?,

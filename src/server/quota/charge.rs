@@ -1,316 +1,12 @@
-//! The one charging function, and the rows that it reads and writes.
+//! The one charging function.
 
-use core::{fmt, num::NonZeroU32, time::Duration};
+use core::time::Duration;
 
-use super::{AccountKey, Charge, Limit, Scope};
-use crate::{
-    oprf::Epoch,
-    server::{Timestamp, policy::Policy},
+use super::{
+    Bucket, ChargeOutcome, ChargeRows, Day, DayRow, Debit, Draw, Meter, MeterRule, QuotaStatus,
+    Receipt, Refusal, RefusalReason, Shares, Suspect, Usage, meter::day_row,
 };
-
-/// Names a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Bucket {
-    /// Elements that an account may discover.
-    AccountElements(AccountKey),
-    /// Requests that an account may make.
-    AccountRequests(AccountKey),
-    /// Elements that a registrar may evaluate.
-    RegistrarElements(AccountKey),
-    /// Requests that a registrar may make.
-    RegistrarRequests(AccountKey),
-}
-
-impl Bucket {
-    /// The bucket's key in a store: `subject[32] || kind[1]`, so that an account's buckets lie together.
-    #[must_use]
-    pub fn encode(&self) -> [u8; 33] {
-        let (kind, subject) = match self {
-            Self::AccountElements(account) => (1, account),
-            Self::AccountRequests(account) => (2, account),
-            Self::RegistrarElements(account) => (3, account),
-            Self::RegistrarRequests(account) => (4, account),
-        };
-        let mut key = [kind; 33];
-        let (head, _) = key.split_at_mut(32);
-        head.copy_from_slice(subject.as_bytes());
-        key
-    }
-}
-
-/// A bucket and the rule that it follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Draw {
-    /// Which bucket.
-    pub bucket: Bucket,
-    /// What it holds and how fast it fills.
-    pub limit: Limit,
-}
-
-/// What makes two requests the same request.
-///
-/// The epoch is part of it: under another key the same bytes tell something new, and cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReplayKey([u8; ReplayKey::LENGTH]);
-
-impl ReplayKey {
-    /// Length in bytes.
-    pub const LENGTH: usize = 77;
-
-    /// `account[32] || digest[32] || epoch_be[8] || elements_be[4] || scope[1]`.
-    fn new(charge: &Charge) -> Self {
-        let scope = match charge.scope {
-            Scope::Discover => 1,
-            Scope::Enrol => 2,
-        };
-        let mut key = [scope; Self::LENGTH];
-        let parts: [&[u8]; 4] = [
-            charge.account.as_bytes(),
-            &charge.request_digest,
-            &charge.epoch.get().to_be_bytes(),
-            &charge.elements.get().to_be_bytes(),
-        ];
-        for (byte, &part) in key.iter_mut().zip(parts.into_iter().flatten()) {
-            *byte = part;
-        }
-        Self(key)
-    }
-
-    /// The key in a store.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; Self::LENGTH] {
-        &self.0
-    }
-}
-
-/// A charge with the limits that apply to it: all that a store has to know.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Debit {
-    /// The bucket that pays for the elements.
-    pub elements: Draw,
-    /// The bucket that pays for the request.
-    pub requests: Draw,
-    /// How many elements.
-    pub count: NonZeroU32,
-    /// Most elements in one request.
-    pub elements_per_request: u32,
-    /// What the elements' bucket gains in a day.
-    pub refill_per_day: u32,
-    /// What makes a repeated request.
-    pub replay_key: ReplayKey,
-    /// How long a repeated request isn't charged; at most 24 hours.
-    pub replay_window: Duration,
-    /// Whose key evaluates.
-    pub epoch: Epoch,
-    /// How many elements that key evaluates at most.
-    pub key_budget: u64,
-    /// How far the clock may go back.
-    pub clock_back: Duration,
-    /// How far the clock may go ahead.
-    pub clock_ahead: Duration,
-    /// The present, by the edge's clock.
-    pub at: Timestamp,
-}
-
-impl Policy {
-    /// Looks up the limits that apply to a charge.
-    #[must_use]
-    pub fn debit(&self, charge: Charge) -> Debit {
-        let account = charge.account;
-        let (elements, requests, elements_per_request, refill_per_day) = match charge.scope {
-            Scope::Discover => (
-                Draw {
-                    bucket: Bucket::AccountElements(account),
-                    limit: self.account.elements_limit(charge.account_created),
-                },
-                Draw {
-                    bucket: Bucket::AccountRequests(account),
-                    limit: self.account.requests_limit(),
-                },
-                self.account.elements_per_request,
-                self.account.refill_per_day,
-            ),
-            Scope::Enrol => (
-                Draw {
-                    bucket: Bucket::RegistrarElements(account),
-                    limit: self.registrar.elements_limit(),
-                },
-                Draw {
-                    bucket: Bucket::RegistrarRequests(account),
-                    limit: self.registrar.requests_limit(),
-                },
-                self.registrar.elements_per_request,
-                self.registrar.refill_per_day,
-            ),
-        };
-        Debit {
-            elements,
-            requests,
-            count: charge.elements,
-            elements_per_request,
-            refill_per_day,
-            replay_key: ReplayKey::new(&charge),
-            replay_window: self.replay.window(),
-            epoch: charge.epoch,
-            key_budget: self.key.refuse,
-            clock_back: self.clock.back(),
-            clock_ahead: self.clock.ahead(),
-            at: charge.at,
-        }
-    }
-}
-
-/// The rows that [`charge()`] reads and writes, inside one atomic step of a store.
-pub trait ChargeRows {
-    /// Why a row can't be read or written.
-    type Error;
-
-    /// The latest time at which anything was charged.
-    ///
-    /// # Errors
-    ///
-    /// The row can't be read.
-    fn latest(&mut self) -> Result<Option<Timestamp>, Self::Error>;
-
-    /// The level of a bucket; `None` if it was never drawn from.
-    ///
-    /// # Errors
-    ///
-    /// The row can't be read.
-    fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, Self::Error>;
-
-    /// When a request was charged, if that was within 24 hours before `now`.
-    ///
-    /// # Errors
-    ///
-    /// The row can't be read.
-    fn charged(
-        &mut self,
-        request: &ReplayKey,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, Self::Error>;
-
-    /// How many elements the key of an epoch has evaluated.
-    ///
-    /// # Errors
-    ///
-    /// The row can't be read.
-    fn evaluations(&mut self, epoch: Epoch) -> Result<u64, Self::Error>;
-
-    /// Replaces [`Self::latest`].
-    ///
-    /// # Errors
-    ///
-    /// The row can't be written.
-    fn set_latest(&mut self, now: Timestamp) -> Result<(), Self::Error>;
-
-    /// Replaces [`Self::level`].
-    ///
-    /// # Errors
-    ///
-    /// The row can't be written.
-    fn set_level(&mut self, bucket: &Bucket, level: Timestamp) -> Result<(), Self::Error>;
-
-    /// Remembers for 24 hours that a request was charged.
-    ///
-    /// # Errors
-    ///
-    /// The row can't be written.
-    fn set_charged(&mut self, request: &ReplayKey, now: Timestamp) -> Result<(), Self::Error>;
-
-    /// Replaces [`Self::evaluations`].
-    ///
-    /// # Errors
-    ///
-    /// The row can't be written.
-    fn set_evaluations(&mut self, epoch: Epoch, evaluations: u64) -> Result<(), Self::Error>;
-}
-
-/// What an account has left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QuotaStatus {
-    /// Elements that it could have evaluated now.
-    pub remaining: u32,
-    /// Elements that its full bucket holds now.
-    pub capacity: u32,
-    /// Elements that it gains in a day.
-    pub refill_per_day: u32,
-}
-
-/// What a debit left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Receipt {
-    /// What the account has left.
-    pub status: QuotaStatus,
-    /// The same request was charged before, and its elements not again.
-    pub replayed: bool,
-    /// How many elements the key has evaluated. Repeated requests, which tell nothing new, aren't counted.
-    pub key_evaluations: u64,
-}
-
-/// How a charge ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ChargeOutcome {
-    /// The debit was taken, now or before.
-    Admitted(Receipt),
-    /// Nothing was taken, but perhaps a request.
-    Refused(Refusal),
-}
-
-/// Why a request isn't evaluated, and when to come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-#[non_exhaustive]
-pub struct Refusal {
-    /// Why.
-    pub reason: RefusalReason,
-    /// The same request can be admitted this long after; `None` if time alone won't help.
-    pub retry_after: Option<Duration>,
-    /// What the account has left.
-    pub status: QuotaStatus,
-}
-
-/// Why a request isn't evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RefusalReason {
-    /// Too many requests. Nothing was taken.
-    RequestRate,
-    /// The bucket doesn't hold enough elements now. A request was taken.
-    Elements,
-    /// More elements than one request may have. A request was taken.
-    RequestTooLarge {
-        /// Most elements in one request.
-        limit: u32,
-    },
-    /// The key has evaluated all that it may: the operator has to rotate it. A request was taken.
-    KeyBudget,
-    /// The clock is behind the latest charge. Nothing was taken.
-    ClockWentBack,
-    /// The clock is so far ahead of the latest charge that it can't be believed. Nothing was taken.
-    ClockJumpedAhead,
-}
-
-impl fmt::Display for RefusalReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RequestRate => f.write_str("too many requests"),
-            Self::Elements => f.write_str("fewer elements are left than were asked for"),
-            Self::RequestTooLarge { limit } => {
-                write!(f, "a request has at most {limit} elements")
-            }
-            Self::KeyBudget => f.write_str("the key has evaluated all that it may"),
-            Self::ClockWentBack => f.write_str("the clock is behind the latest charge"),
-            Self::ClockJumpedAhead => f.write_str("the clock is far ahead of the latest charge"),
-        }
-    }
-}
+use crate::server::Timestamp;
 
 /// Decides on a charge and takes the debit: the single charging function of the service.
 ///
@@ -319,9 +15,12 @@ impl fmt::Display for RefusalReason {
 /// 1. *Clock.* A little behind the latest charge counts as that time; so a clock that goes back gives
 ///    nothing. Further off, either way, everything is refused and nothing changes. A jump ahead within the
 ///    limit fills each bucket, once.
-/// 2. *Request rate.* Refused requests are drawn too, from here on: guessing at the quota isn't free.
-/// 3. *Repeated request.* Within 24 hours: admitted, and no elements are drawn.
-/// 4. *Size*, *key budget*, *elements.* All draws are decided before the first one is written.
+/// 2. *Suspensions*, of the account, of its network, of all young accounts.
+/// 3. *Request rate.* Refused requests are drawn too, from here on: guessing at the quota isn't free.
+/// 4. *Repeated request.* Within 24 hours: admitted, and no elements are drawn.
+/// 5. *Size*, *key budget*.
+/// 6. *Elements*: of the account; of its networks and of all young accounts while it is young; of everybody. All
+///    draws are decided before the first one is written, and either all are written or none.
 ///
 /// # Errors
 ///
@@ -345,6 +44,10 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
     if debit.at > latest.saturating_add(debit.clock_ahead) {
         return refuse(RefusalReason::ClockJumpedAhead, None);
     }
+    if let Some((reason, until)) = suspension(rows, debit, now)? {
+        let wait = (until < Timestamp::MAX).then(|| until.saturating_since(now));
+        return refuse(reason, wait);
+    }
 
     let requests = &debit.requests;
     let requests_level = rows.level(&requests.bucket)?;
@@ -364,6 +67,8 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
             status: debit.status(level, now),
             replayed,
             key_evaluations: evaluations,
+            young: None,
+            service: None,
         }));
     }
 
@@ -376,23 +81,171 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
     if evaluations > debit.key_budget {
         return refuse(RefusalReason::KeyBudget, None);
     }
-    let elements = &debit.elements;
-    let Some(drawn) = elements.limit.draw(level, count, now) else {
-        let wait = elements.limit.wait(level, count, now);
+    let mut plan = Plan::new(now, count);
+    plan.bucket(&debit.elements, level, RefusalReason::Elements);
+    if let Some(shares) = &debit.shared {
+        plan.shares(rows, shares)?;
+    }
+    if let Some((reason, wait)) = plan.missing {
         let request_wait = requests.limit.wait(Some(requests_level), 1, now);
-        return refuse(
-            RefusalReason::Elements,
-            wait.zip(request_wait).map(|(a, b)| a.max(b)),
-        );
-    };
-    rows.set_level(&elements.bucket, drawn)?;
+        return refuse(reason, wait.zip(request_wait).map(|(a, b)| a.max(b)));
+    }
+    plan.write(rows)?;
     rows.set_evaluations(debit.epoch, evaluations)?;
     rows.set_charged(&debit.replay_key, now)?;
     Ok(ChargeOutcome::Admitted(Receipt {
-        status: debit.status(Some(drawn), now),
+        status: debit.status(plan.level(), now),
         replayed,
         key_evaluations: evaluations,
+        young: plan.usage(Meter::Young),
+        service: plan.usage(Meter::Service),
     }))
+}
+
+/// Who is suspended, and until when.
+fn suspension<R: ChargeRows>(
+    rows: &mut R,
+    debit: &Debit,
+    now: Timestamp,
+) -> Result<Option<(RefusalReason, Timestamp)>, R::Error> {
+    let mut is_suspended = |suspect| -> Result<_, R::Error> {
+        Ok(rows.suspended(&suspect)?.filter(|until| *until > now))
+    };
+    if let Some(until) = is_suspended(Suspect::Account(debit.account))? {
+        return Ok(Some((RefusalReason::AccountSuspended, until)));
+    }
+    let Some(shares) = &debit.shared else {
+        return Ok(None);
+    };
+    for network in shares.origin.networks() {
+        if let Some(until) = is_suspended(Suspect::Network(network))? {
+            return Ok(Some((RefusalReason::NetworkSuspended, until)));
+        }
+    }
+    if shares.young_until > now
+        && let Some(until) = is_suspended(Suspect::YoungAccounts)?
+    {
+        let until = until.min(shares.young_until);
+        return Ok(Some((RefusalReason::YoungSuspended, until)));
+    }
+    Ok(None)
+}
+
+/// All draws of elements, decided and not yet written.
+struct Plan {
+    now: Timestamp,
+    count: u32,
+    /// The account's bucket and up to three networks.
+    levels: [Option<(Bucket, Timestamp)>; 4],
+    days: [Option<(Meter, DayRow, u64)>; 2],
+    /// The first limit that doesn't hold, and how long until all hold; no time if that never comes.
+    missing: Option<(RefusalReason, Option<Duration>)>,
+}
+
+impl Plan {
+    fn new(now: Timestamp, count: u32) -> Self {
+        Self {
+            now,
+            count,
+            levels: [None; 4],
+            days: [None; 2],
+            missing: None,
+        }
+    }
+
+    fn shares<R: ChargeRows>(&mut self, rows: &mut R, shares: &Shares) -> Result<(), R::Error> {
+        if shares.young_until > self.now {
+            let before = self.missing.take();
+            for network in shares.networks.iter().flatten() {
+                let level = rows.level(&network.bucket)?;
+                self.bucket(network, level, RefusalReason::NetworkElements);
+            }
+            self.meter(
+                rows,
+                Meter::Young,
+                &shares.young,
+                RefusalReason::YoungElements,
+            )?;
+            // Who grows old first needn't wait for the others.
+            let old_in = shares.young_until.saturating_since(self.now);
+            let young = self
+                .missing
+                .take()
+                .map(|(reason, wait)| (reason, Some(wait.map_or(old_in, |wait| wait.min(old_in)))));
+            self.missing = before;
+            if let Some((reason, wait)) = young {
+                self.lack(reason, wait);
+            }
+        }
+        self.meter(
+            rows,
+            Meter::Service,
+            &shares.service,
+            RefusalReason::ServiceElements,
+        )
+    }
+
+    fn bucket(&mut self, draw: &Draw, level: Option<Timestamp>, reason: RefusalReason) {
+        match draw.limit.draw(level, self.count, self.now) {
+            None => self.lack(reason, draw.limit.wait(level, self.count, self.now)),
+            Some(level) => {
+                if let Some(place) = self.levels.iter_mut().find(|place| place.is_none()) {
+                    *place = Some((draw.bucket, level));
+                }
+            }
+        }
+    }
+
+    fn meter<R: ChargeRows>(
+        &mut self,
+        rows: &mut R,
+        meter: Meter,
+        rule: &MeterRule,
+        reason: RefusalReason,
+    ) -> Result<(), R::Error> {
+        let mut row = day_row(rows, meter, rule, Day::of(self.now))?;
+        let limit = rule.limit(row.baseline);
+        row.charged = row.charged.saturating_add(u64::from(self.count));
+        if row.charged > limit {
+            self.lack(reason, Some(Day::wait_for_next(self.now)));
+        } else if let Some(place) = self.days.iter_mut().find(|place| place.is_none()) {
+            *place = Some((meter, row, limit));
+        }
+        Ok(())
+    }
+
+    fn lack(&mut self, reason: RefusalReason, wait: Option<Duration>) {
+        self.missing = Some(match self.missing {
+            None => (reason, wait),
+            Some((first, before)) => (first, before.zip(wait).map(|(a, b)| a.max(b))),
+        });
+    }
+
+    fn write<R: ChargeRows>(&self, rows: &mut R) -> Result<(), R::Error> {
+        for (bucket, level) in self.levels.iter().flatten() {
+            rows.set_level(bucket, *level)?;
+        }
+        let today = Day::of(self.now);
+        for (meter, row, _) in self.days.iter().flatten() {
+            rows.set_day(*meter, today, *row)?;
+        }
+        Ok(())
+    }
+
+    /// The level of the account's bucket, which is decided first.
+    fn level(&self) -> Option<Timestamp> {
+        let [account, ..] = self.levels;
+        account.map(|(_, level)| level)
+    }
+
+    fn usage(&self, wanted: Meter) -> Option<Usage> {
+        let mut days = self.days.iter().flatten();
+        let (_, row, limit) = days.find(|(meter, ..)| *meter == wanted)?;
+        Some(Usage {
+            charged: row.charged,
+            limit: *limit,
+        })
+    }
 }
 
 impl Debit {

@@ -4,6 +4,8 @@
 //! table        key                                    value
 //! meta         "version" | "latest"                   u64
 //! buckets      subject[32] kind[1]                    level, microseconds u64
+//! days         meter u8, day u32                      elements u64, baseline u64
+//! suspended    subject[32] kind[1]                    until, microseconds u64
 //! charged      replay key[77]                         when, microseconds u64
 //! charged_by   when u64, replay key[77]               -
 //! evaluations  epoch u64                              elements u64
@@ -14,8 +16,11 @@
 //! ```
 //!
 //! Who can't be found has no row in `findable`, which is all that publishing reads.
+//!
+//! Version 1 had neither `days` nor `suspended`. Its files are taken over: nobody was suspended, and without days the
+//! floors of the policy hold.
 
-use std::vec::Vec;
+use std::{collections::BTreeMap, ops::Bound, vec::Vec};
 
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 use zeroize::Zeroizing;
@@ -26,14 +31,14 @@ use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::{Audience, Member, MemberRows},
-        quota::{Bucket, ChargeRows, ReplayKey},
+        quota::{Bucket, ChargeRows, Day, DayRow, Meter, ReplayKey, Suspect},
     },
-    store::{Findable, REPLAY_MEMORY, StoreError, StoredManifest},
+    store::{BucketKey, Findable, REPLAY_MEMORY, StoreError, StoredManifest},
     timestamp::Timestamp,
 };
 
-/// The version of the tables. Another one is refused.
-const VERSION: u64 = 1;
+/// The version of the tables. A later one is refused.
+pub(super) const VERSION: u64 = 2;
 /// Old records of charged requests that a new one sweeps away.
 const SWEPT: usize = 4;
 
@@ -43,6 +48,8 @@ type Replay = [u8; ReplayKey::LENGTH];
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const BUCKETS: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("buckets");
+const DAYS: TableDefinition<'_, (u8, u32), (u64, u64)> = TableDefinition::new("days");
+const SUSPENDED: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("suspended");
 const CHARGED: TableDefinition<'_, Replay, u64> = TableDefinition::new("charged");
 const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new("charged_by");
 const EVALUATIONS: TableDefinition<'_, u64, u64> = TableDefinition::new("evaluations");
@@ -55,6 +62,8 @@ const MANIFESTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("manifes
 pub(super) struct Tables<'a> {
     meta: Table<'a, &'static str, u64>,
     buckets: Table<'a, [u8; 33], u64>,
+    days: Table<'a, (u8, u32), (u64, u64)>,
+    suspended: Table<'a, [u8; 33], u64>,
     charged: Table<'a, Replay, u64>,
     charged_by: Table<'a, (u64, Replay), ()>,
     evaluations: Table<'a, u64, u64>,
@@ -62,6 +71,15 @@ pub(super) struct Tables<'a> {
     findable: Table<'a, MemberKey, &'static [u8]>,
     forget_by: Table<'a, ForgetKey, ()>,
     manifests: Table<'a, u64, &'static [u8]>,
+    hot: Hot,
+}
+
+/// Rows that every charge changes, until the transaction ends: a group of charges writes each of them once.
+#[derive(Default)]
+struct Hot {
+    latest: Option<Timestamp>,
+    evaluations: BTreeMap<u64, u64>,
+    days: BTreeMap<(u8, u32), DayRow>,
 }
 
 impl<'a> Tables<'a> {
@@ -70,6 +88,8 @@ impl<'a> Tables<'a> {
             Ok(Self {
                 meta: transaction.open_table(META)?,
                 buckets: transaction.open_table(BUCKETS)?,
+                days: transaction.open_table(DAYS)?,
+                suspended: transaction.open_table(SUSPENDED)?,
                 charged: transaction.open_table(CHARGED)?,
                 charged_by: transaction.open_table(CHARGED_BY)?,
                 evaluations: transaction.open_table(EVALUATIONS)?,
@@ -77,16 +97,37 @@ impl<'a> Tables<'a> {
                 findable: transaction.open_table(FINDABLE)?,
                 forget_by: transaction.open_table(FORGET_BY)?,
                 manifests: transaction.open_table(MANIFESTS)?,
+                hot: Hot::default(),
             })
         };
         open().map_err(store_error)
     }
 
-    /// Stamps a new store; refuses one of another version.
+    /// Writes what was held back. To be called before the transaction is committed.
+    pub(super) fn finish(mut self) -> Result<(), StoreError> {
+        let Hot {
+            latest,
+            evaluations,
+            days,
+        } = self.hot;
+        if let Some(latest) = latest {
+            self.meta.insert("latest", latest.as_micros())?;
+        }
+        for (epoch, count) in evaluations {
+            self.evaluations.insert(epoch, count)?;
+        }
+        for (key, row) in days {
+            self.days.insert(key, (row.charged, row.baseline))?;
+        }
+        Ok(())
+    }
+
+    /// Stamps a new store or one of an earlier version; refuses one of a later version.
     pub(super) fn check_version(&mut self) -> Result<(), StoreError> {
         let version = self.meta.get("version")?.map(|version| version.value());
         match version {
             Some(VERSION) => Ok(()),
+            Some(1) => self.stamp(VERSION),
             Some(other) => Err(StoreError::Version(other)),
             None => self.stamp(VERSION),
         }
@@ -111,6 +152,44 @@ impl<'a> Tables<'a> {
             due.push((epoch, unblinded));
         }
         Ok(due)
+    }
+
+    pub(super) fn suspend(
+        &mut self,
+        suspect: &Suspect,
+        until: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let key = suspect.encode();
+        match until {
+            Some(until) => self.suspended.insert(key, until.as_micros())?,
+            None => self.suspended.remove(key)?,
+        };
+        Ok(())
+    }
+
+    /// Forgets buckets that are full, of those that were when somebody looked.
+    pub(super) fn forget_full(
+        &mut self,
+        at: Timestamp,
+        buckets: &[BucketKey],
+    ) -> Result<usize, StoreError> {
+        let mut forgotten = 0;
+        for key in buckets {
+            let level = self.buckets.get(key)?.map(|level| level.value());
+            if level.is_some_and(|level| level <= at.as_micros()) {
+                self.buckets.remove(key)?;
+                forgotten += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// Forgets days that no baseline needs any more and suspensions that are over.
+    pub(super) fn forget_past(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        let oldest = Day::of(at).oldest_needed().get();
+        self.days.retain(|(_, day), _| day >= oldest)?;
+        self.suspended.retain(|_, until| until > at.as_micros())?;
+        Ok(())
     }
 
     pub(super) fn append_manifest(
@@ -144,6 +223,37 @@ pub(super) fn evaluations(read: &ReadTransaction, epoch: Epoch) -> Result<u64, S
     Ok(table.get(epoch.get())?.map_or(0, |count| count.value()))
 }
 
+/// The latest charge, as far as it is durable.
+pub(super) fn latest(read: &ReadTransaction) -> Result<Option<Timestamp>, StoreError> {
+    let table = read.open_table(META).map_err(store_error)?;
+    let latest = table.get("latest")?;
+    Ok(latest.map(|micros| Timestamp::from_micros(micros.value())))
+}
+
+/// Those of the next `limit` buckets that are full, and the last one looked at.
+pub(super) fn full_buckets(
+    read: &ReadTransaction,
+    at: Timestamp,
+    after: Option<BucketKey>,
+    limit: usize,
+) -> Result<(Vec<BucketKey>, Option<BucketKey>), StoreError> {
+    let table = read.open_table(BUCKETS).map_err(store_error)?;
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut full = Vec::new();
+    let mut last = None;
+    for row in table
+        .range::<BucketKey>((from, Bound::Unbounded))?
+        .take(limit)
+    {
+        let (key, level) = row?;
+        last = Some(key.value());
+        if level.value() <= at.as_micros() {
+            full.push(key.value());
+        }
+    }
+    Ok((full, last))
+}
+
 pub(super) fn findable(
     read: &ReadTransaction,
     epoch: Epoch,
@@ -175,6 +285,9 @@ impl ChargeRows for Tables<'_> {
     type Error = StoreError;
 
     fn latest(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        if self.hot.latest.is_some() {
+            return Ok(self.hot.latest);
+        }
         Ok(self
             .meta
             .get("latest")?
@@ -201,14 +314,41 @@ impl ChargeRows for Tables<'_> {
     }
 
     fn evaluations(&mut self, epoch: Epoch) -> Result<u64, StoreError> {
+        if let Some(evaluations) = self.hot.evaluations.get(&epoch.get()) {
+            return Ok(*evaluations);
+        }
         Ok(self
             .evaluations
             .get(epoch.get())?
             .map_or(0, |count| count.value()))
     }
 
+    fn suspended(&mut self, suspect: &Suspect) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self
+            .suspended
+            .get(suspect.encode())?
+            .map(|micros| Timestamp::from_micros(micros.value())))
+    }
+
+    fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, StoreError> {
+        let key = (meter.encode(), day.get());
+        if let Some(row) = self.hot.days.get(&key) {
+            return Ok(Some(*row));
+        }
+        let row = self.days.get(key)?;
+        Ok(row.map(|row| {
+            let (charged, baseline) = row.value();
+            DayRow { charged, baseline }
+        }))
+    }
+
+    fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), StoreError> {
+        self.hot.days.insert((meter.encode(), day.get()), row);
+        Ok(())
+    }
+
     fn set_latest(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.meta.insert("latest", now.as_micros())?;
+        self.hot.latest = Some(now);
         Ok(())
     }
 
@@ -238,7 +378,7 @@ impl ChargeRows for Tables<'_> {
     }
 
     fn set_evaluations(&mut self, epoch: Epoch, evaluations: u64) -> Result<(), StoreError> {
-        self.evaluations.insert(epoch.get(), evaluations)?;
+        self.hot.evaluations.insert(epoch.get(), evaluations);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use super::*;
 use crate::server::{
     policy::Policy,
-    quota::{AccountKey, Charge, Scope},
+    quota::{AccountKey, Charge, Origin, Scope},
 };
 
 #[derive(Debug, Default)]
@@ -99,6 +99,7 @@ fn debit(number: u8) -> Debit {
     Policy::default().debit(Charge {
         account: AccountKey::new([number; 32]),
         scope: Scope::Discover,
+        origin: Origin::Unknown,
         account_created: Timestamp::from_secs(1),
         elements: NonZeroU32::new(16).unwrap(),
         request_digest: [number; 32],
@@ -169,14 +170,36 @@ fn a_panic_in_a_step_closes_the_store_and_tells_everybody() {
     assert!(wait(store.charge(debit(1))).is_ok());
 }
 
+/// The first release had neither days nor suspensions in its files.
 #[test]
-fn another_version_is_refused() {
+fn a_file_of_version_1_is_taken_over() {
     let disk = Arc::new(Mutex::new(Disk::default()));
     let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
-    wait(store.writer.submit(1, |tables| tables.stamp(2))).unwrap();
+    wait(store.charge(debit(1))).unwrap();
+    wait(store.writer.submit(1, |tables| tables.stamp(1))).unwrap();
+    drop(store);
+    for _ in 0..2 {
+        let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+        let ChargeOutcome::Admitted(receipt) = wait(store.charge(debit(1))).unwrap() else {
+            panic!("refused");
+        };
+        assert!(receipt.replayed);
+    }
+}
+
+#[test]
+fn a_later_version_is_refused() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+    wait(
+        store
+            .writer
+            .submit(1, |tables| tables.stamp(tables::VERSION + 1)),
+    )
+    .unwrap();
     drop(store);
     assert_eq!(
         RedbStore::open_on(Faulty(disk)).unwrap_err(),
-        StoreError::Version(2)
+        StoreError::Version(tables::VERSION + 1)
     );
 }

@@ -130,7 +130,9 @@ pub(super) fn transact<T>(
     transaction.set_quick_repair(true);
     let value = {
         let mut tables = Tables::open(&transaction)?;
-        work(&mut tables)?
+        let value = work(&mut tables)?;
+        tables.finish()?;
+        value
     };
     transaction.commit().map_err(store_error)?;
     Ok(value)

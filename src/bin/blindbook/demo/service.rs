@@ -12,7 +12,7 @@ use blindbook::{
     SecretBytes,
     client::NormalisationProfile,
     http::{
-        Limits, Listeners, Parts, Service,
+        Limits, Listeners, Parts, Proxies, Service,
         credential::{Claims, Credentials, mint},
         serve,
     },
@@ -85,6 +85,7 @@ impl DemoService {
                 .map_err(Failure::defect)?,
             pepper: SecretBytes::new(&mut pepper),
             limits: Limits::default(),
+            proxies: Proxies::default(),
             clock,
         };
         let listeners = Listeners {

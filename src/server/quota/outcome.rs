@@ -1,0 +1,112 @@
+//! How a charge ends.
+
+use core::{fmt, time::Duration};
+
+use super::Usage;
+
+/// What an account has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QuotaStatus {
+    /// Elements that it could have evaluated now.
+    pub remaining: u32,
+    /// Elements that its full bucket holds now.
+    pub capacity: u32,
+    /// Elements that it gains in a day.
+    pub refill_per_day: u32,
+}
+
+/// What a debit left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// What the account has left.
+    pub status: QuotaStatus,
+    /// The same request was charged before, and its elements not again.
+    pub replayed: bool,
+    /// How many elements the key has evaluated. Repeated requests, which tell nothing new, aren't counted.
+    pub key_evaluations: u64,
+    /// What all young accounts have used today; `None` if nothing was drawn there.
+    pub young: Option<Usage>,
+    /// What all accounts have used today; `None` if nothing was drawn there.
+    pub service: Option<Usage>,
+}
+
+/// How a charge ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChargeOutcome {
+    /// The debit was taken, now or before.
+    Admitted(Receipt),
+    /// Nothing was taken, but perhaps a request.
+    Refused(Refusal),
+}
+
+/// Why a request isn't evaluated, and when to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+#[non_exhaustive]
+pub struct Refusal {
+    /// Why.
+    pub reason: RefusalReason,
+    /// The same request can be admitted this long after; `None` if time alone won't help.
+    pub retry_after: Option<Duration>,
+    /// What the account has left.
+    pub status: QuotaStatus,
+}
+
+/// Why a request isn't evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// Too many requests. Nothing was taken.
+    RequestRate,
+    /// The bucket doesn't hold enough elements now. A request was taken.
+    Elements,
+    /// The young accounts of this network have discovered what they may for now. A request was taken.
+    NetworkElements,
+    /// All young accounts together have discovered what they may today. A request was taken.
+    YoungElements,
+    /// All accounts together have discovered what they may today. A request was taken.
+    ServiceElements,
+    /// The operator has suspended the account. Nothing was taken.
+    AccountSuspended,
+    /// The operator has suspended the network. Nothing was taken.
+    NetworkSuspended,
+    /// The operator has suspended all young accounts. Nothing was taken.
+    YoungSuspended,
+    /// More elements than one request may have. A request was taken.
+    RequestTooLarge {
+        /// Most elements in one request.
+        limit: u32,
+    },
+    /// The key has evaluated all that it may: the operator has to rotate it. A request was taken.
+    KeyBudget,
+    /// The clock is behind the latest charge. Nothing was taken.
+    ClockWentBack,
+    /// The clock is so far ahead of the latest charge that it can't be believed. Nothing was taken.
+    ClockJumpedAhead,
+}
+
+impl fmt::Display for RefusalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RequestRate => f.write_str("too many requests"),
+            Self::Elements => f.write_str("fewer elements are left than were asked for"),
+            Self::NetworkElements => {
+                f.write_str("new accounts of this network have used what they may for now")
+            }
+            Self::YoungElements => f.write_str("new accounts have used what they may today"),
+            Self::ServiceElements => f.write_str("all accounts have used what they may today"),
+            Self::AccountSuspended => f.write_str("the account is suspended"),
+            Self::NetworkSuspended => f.write_str("the network is suspended"),
+            Self::YoungSuspended => f.write_str("new accounts are suspended"),
+            Self::RequestTooLarge { limit } => {
+                write!(f, "a request has at most {limit} elements")
+            }
+            Self::KeyBudget => f.write_str("the key has evaluated all that it may"),
+            Self::ClockWentBack => f.write_str("the clock is behind the latest charge"),
+            Self::ClockJumpedAhead => f.write_str("the clock is far ahead of the latest charge"),
+        }
+    }
+}
