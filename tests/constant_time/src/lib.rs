@@ -13,7 +13,7 @@ use blindbook::{
     server::{
         Timestamp,
         policy::Policy,
-        quota::{AccountKey, Charge, Permit, Quota, Scope},
+        quota::{AccountKey, Charge, Origin, Permit, Quota, Scope},
     },
     store::MemoryStore,
 };
@@ -40,6 +40,7 @@ impl Grants {
             account: AccountKey::new([1; 32]),
             scope: Scope::Enrol,
             account_created: Timestamp::from_micros(0),
+            origin: Origin::Unknown,
             elements: u32::try_from(elements)
                 .ok()
                 .and_then(NonZeroU32::new)
