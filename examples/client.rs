@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         address: operator,
         token: String::new(),
     }
-    .send("POST", "/publish", &[])?;
+    .send("POST", "/publish?now", &[])?;
 
     let phone = Server {
         address: public,

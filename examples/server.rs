@@ -19,7 +19,7 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{EvaluationKey, Evaluator, policy::Policy, publish::Terms},
     snapshot::SnapshotKey,
-    store::{Publisher, RedbStore, SegmentFolder},
+    store::{Pace, Publisher, RedbStore, SegmentFolder},
 };
 use rand::{Rng, rand_core::UnwrapErr, rngs::SysRng};
 
@@ -75,7 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         clock,
     })
     .await?;
-    service.publish().await?; // an empty set: registrars need a manifest to verify against
+    service.publish(Pace::Now).await?; // an empty set: registrars need a manifest to verify against
 
     let listeners = Listeners {
         public: listen("127.0.0.1:8080")?,

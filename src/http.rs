@@ -11,7 +11,9 @@
 //! DELETE /v1/members              scope enrol                           idempotent
 //!
 //! GET    /healthz /readyz /metrics      on the operators' listener
-//! POST   /publish /suspend /lift        on the operators' listener
+//! GET    /publish                       what a publication would write, on the operators' listener
+//! POST   /publish                       publishes; with `?now` also if the slot has had its publication
+//! POST   /suspend /lift                 on the operators' listener
 //! ```
 //!
 //! Messages are those of [`crate::wire`]; errors are RFC 9457 problem documents, one stable `urn:` for each (they
@@ -41,10 +43,12 @@ mod suspend;
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
+    time::Duration,
 };
 
 pub use self::{
     observe::ObserveError,
+    operator::{PublicationReport, WrittenSegment},
     origin::{BadNetwork, Network, Proxies},
     routes::{ROUTES, operator_router, router},
     serve::{Listeners, serve},
@@ -56,9 +60,10 @@ use crate::{
     server::{
         Evaluator,
         policy::{Policy, PolicyError},
+        publish::Plan,
         quota::Quota,
     },
-    store::{Publication, PublishError, Publisher, Store},
+    store::{Pace, Publication, PublishError, Publisher, Store, StoreError},
     timestamp::Timestamp,
 };
 
@@ -144,6 +149,11 @@ pub enum ServiceError {
     Observe(#[from] ObserveError),
 }
 
+/// How long after a failed publication the next one is tried: 5 minutes.
+const RETRY: Duration = Duration::from_secs(300);
+/// The longest that nobody looks whether a slot has begun: 10 minutes.
+const LONGEST_SLEEP: Duration = Duration::from_secs(600);
+
 /// A discovery service, ready to be served. Shared by all its handlers.
 pub struct Service<S> {
     quota: Quota<S>,
@@ -193,40 +203,78 @@ impl<S: Store> Service<S> {
             observer: Observer::new()?,
         };
         if let Some(published) = published {
-            // A backup of the store alone has lost it. A manifest that names it would be of no use to anybody.
-            let segment = service
-                .publisher
-                .folder()
-                .path(&published.manifest.base().id);
-            if segment.is_file() {
+            // A backup of the store alone has lost them. A manifest that names them would be of no use to anybody.
+            if service.publisher.is_whole(&published.manifest) {
                 service.show(published);
             } else {
-                tracing::error!(
-                    "the published segment is missing: the set has to be published anew"
-                );
+                tracing::error!("a published segment is missing: the set has to be published anew");
             }
         }
         Ok(Arc::new(service))
     }
 
-    /// Publishes everybody who can be found now, and serves that from now on.
+    /// What a publication would write now.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`].
+    pub async fn plan(self: &Arc<Self>) -> Result<Plan, PublishError> {
+        let service = Arc::clone(self);
+        let runtime = tokio::runtime::Handle::current();
+        let planned = tokio::task::spawn_blocking(move || {
+            let at = (service.clock)();
+            runtime.block_on(service.publisher.plan(service.quota.store(), at))
+        });
+        planned
+            .await
+            .unwrap_or(Err(PublishError::Store(StoreError::Closed)))
+    }
+
+    /// Publishes what has changed, and serves that from now on.
     ///
     /// # Errors
     ///
     /// See [`PublishError`]; what was published before stays.
-    pub async fn publish(self: &Arc<Self>) -> Result<Arc<Publication>, PublishError> {
+    pub async fn publish(self: &Arc<Self>, pace: Pace) -> Result<Arc<Publication>, PublishError> {
         let _one_at_a_time = self.publishing.lock().await;
         let service = Arc::clone(self);
         let runtime = tokio::runtime::Handle::current();
         // Minutes of arithmetic and disk for a large set: not on a thread that serves.
         let publication = tokio::task::spawn_blocking(move || {
             let at = (service.clock)();
-            let publishing = service.publisher.publish(service.quota.store(), at);
+            let store = service.quota.store();
+            let publishing = service.publisher.publish(store, at, pace, &|_| {});
             runtime.block_on(publishing)
         })
         .await
-        .unwrap_or(Err(PublishError::Store(crate::store::StoreError::Closed)))?;
+        .unwrap_or(Err(PublishError::Store(StoreError::Closed)))?;
+        if let Some(error) = publication.litter {
+            tracing::warn!(%error, "the folder of segments can't be tidied up");
+        }
         Ok(self.show(publication))
+    }
+
+    /// Publishes once in every slot, as early as it can be done. Never ends.
+    pub async fn publish_in_slots(self: Arc<Self>) {
+        loop {
+            let wait = match self.publish(Pace::OncePerSlot).await {
+                Ok(publication) => {
+                    let sequence = publication.manifest.claims().sequence;
+                    tracing::info!(sequence, "published");
+                    let policy = self.publisher.policy();
+                    let now = (self.clock)();
+                    let next = policy.begin_of(policy.slot_of(now).saturating_add(1));
+                    next.saturating_since(now)
+                }
+                Err(PublishError::Slot(taken)) => taken.next.saturating_since((self.clock)()),
+                Err(error) => {
+                    tracing::error!(%error, "publishing failed; it's tried again");
+                    RETRY
+                }
+            };
+            // Not too long, as the clock may be set meanwhile.
+            tokio::time::sleep(wait.clamp(Duration::from_secs(1), LONGEST_SLEEP)).await;
+        }
     }
 
     /// What is published.

@@ -19,7 +19,7 @@ use std::{future::Future, string::String, vec::Vec};
 
 pub use base_builder::{BaseBuilder, BaseError, BuiltBase, Duplicates, LEAST_MEMORY};
 pub use memory::MemoryStore;
-pub use publisher::{Publication, PublishError, Publisher};
+pub use publisher::{Building, Pace, Publication, PublishError, Publisher, Work};
 #[cfg(feature = "store")]
 pub use redb::RedbStore;
 pub use segments::SegmentFolder;
@@ -67,6 +67,37 @@ pub struct Findable {
     pub unblinded: UnblindedElement,
     /// The handle that a match yields.
     pub label: Label,
+}
+
+/// A member of whom something else is to be published than was last time, or may be.
+#[derive(Debug)]
+pub struct Changed {
+    /// Which identifier.
+    pub unblinded: UnblindedElement,
+    /// The number of the member's last change.
+    pub number: u64,
+    /// The handle, and since when the member can be found; `None` for one who can't.
+    pub shown: Option<(Label, Timestamp)>,
+}
+
+/// How far publishing has come. Kept with the manifest that it led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settled {
+    /// Changes up to this number are published.
+    pub changes: u64,
+    /// The first decoy that is published, and the first that never was.
+    pub decoys: (u64, u64),
+}
+
+/// What is published, and what there is to publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The number of the last change.
+    pub changes: u64,
+    /// How far publishing has come.
+    pub settled: Settled,
+    /// Members who can be found, in all epochs.
+    pub findable: u64,
 }
 
 /// The newest manifest of a chain.
@@ -117,6 +148,33 @@ pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
         after: Option<Encoding>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Findable>, StoreError>> + Send;
+
+    /// How many changes there were to what is published of members, and how many of them are published.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn progress(&self) -> impl Future<Output = Result<Progress, StoreError>> + Send;
+
+    /// Up to `limit` members of an epoch whose changes aren't [settled](Self::append_manifest), ascending by
+    /// unblinded element, those after `after`. Fewer than `limit` means that there are no more.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn changed(
+        &self,
+        epoch: Epoch,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Changed>, StoreError>> + Send;
+
+    /// Removes up to `limit` notes of changes that are settled; returns how many it removed.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn drop_settled(&self, limit: usize) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
     /// Forgets up to `limit` things about members that have been kept long enough; returns how many
     /// members were looked at. See [`Member::forget`](crate::server::directory::Member::forget).
@@ -183,7 +241,8 @@ pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
         &self,
     ) -> impl Future<Output = Result<Option<StoredManifest>, StoreError>> + Send;
 
-    /// Appends a manifest to the chain; `false`, and nothing is changed, if its sequence isn't the next one.
+    /// Appends a manifest to the chain and settles the changes that it publishes; `false`, and nothing is changed, if
+    /// its sequence isn't the next one. A member who has changed again since stays changed.
     ///
     /// # Errors
     ///
@@ -191,6 +250,7 @@ pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
     fn append_manifest(
         &self,
         manifest: StoredManifest,
+        settled: Settled,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 

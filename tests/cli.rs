@@ -273,9 +273,65 @@ fn a_service_from_its_keys_to_the_contacts_that_are_found() {
     assert_eq!(third["found"].as_array().unwrap().len(), 2);
 
     // Stopped, published offline, started again: everything goes on.
+    // A slot has one publication.
+    let (code, refused) = run(&mut service.with_config("publish"));
+    assert_eq!((code, &refused["error"]), (REFUSED, &"refused".into()));
+    assert!(refused["retry_after"].as_u64().unwrap() <= 86_401);
     service.terminate();
-    let offline = succeed(service.with_config("publish").arg("--offline"));
+    let (code, _) = run(service.with_config("publish").arg("--offline"));
+    assert_eq!(code, REFUSED);
+    let offline = succeed(service.with_config("publish").args(["--offline", "--now"]));
     assert_eq!(offline["sequence"], 3);
+    assert_eq!(offline["written"], serde_json::json!([]));
+    let segments = service.path("service/segments");
+    let verify = || {
+        let mut verify = blindbook(&["verify", "--snapshot-key"]);
+        verify
+            .arg(service.path("service/snapshot.pub"))
+            .arg(&segments);
+        verify
+    };
+    let verified = succeed(&mut verify());
+    assert_eq!(
+        (&verified["manifests"], &verified["members"]),
+        (&3.into(), &501.into())
+    );
+    assert_eq!(verified["leftover"], serde_json::json!([]));
+
+    // A mirror that has lost a manifest and been tampered with.
+    let latest = fs::read(segments.join("latest")).unwrap();
+    fs::write(segments.join("a".repeat(64)), b"?").unwrap();
+    fs::rename(segments.join("manifests/2"), service.path("2")).unwrap();
+    let verified = succeed(&mut verify());
+    assert_eq!(verified["missing_manifests"], 1);
+    assert_eq!(verified["leftover"], serde_json::json!(["a".repeat(64)]));
+    fs::remove_file(segments.join("a".repeat(64))).unwrap();
+    let old = fs::read(service.path("2")).unwrap();
+    fs::write(segments.join("latest"), &old).unwrap();
+    let mut forged = old.clone();
+    forged[100] ^= 1;
+    fs::write(segments.join("manifests/2"), &forged).unwrap();
+    let (code, tampered) = run(&mut verify());
+    assert_eq!(code, BAD_INPUT);
+    assert_eq!(
+        tampered["problems"].as_array().unwrap().len(),
+        2,
+        "{tampered}"
+    );
+    fs::write(segments.join("latest"), &latest).unwrap();
+    fs::write(segments.join("manifests/2"), &old).unwrap();
+    let base = fs::read_dir(&segments)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let base = base
+        .filter(|path| path.metadata().unwrap().len() > 10_000)
+        .last()
+        .unwrap();
+    let good = fs::read(&base).unwrap();
+    fs::write(&base, &good[1..]).unwrap();
+    assert_eq!(run(&mut verify()).0, BAD_INPUT);
+    fs::write(&base, good).unwrap();
+
     service.start();
     let fourth = succeed(&mut service.as_client("discover", &book, &phone));
     assert_eq!(
@@ -283,10 +339,16 @@ fn a_service_from_its_keys_to_the_contacts_that_are_found() {
         (&0.into(), &3.into())
     );
 
-    for entry in fs::read_dir(service.path("service/segments")).unwrap() {
-        let inspected = succeed(blindbook(&["inspect"]).arg(entry.unwrap().path()));
+    let segments = fs::read_dir(service.path("service/segments")).unwrap();
+    let segments = segments.map(|entry| entry.unwrap().path());
+    let of_segments = |path: &PathBuf| path.file_name().unwrap().len() == 64;
+    for path in segments.filter(of_segments) {
+        let inspected = succeed(blindbook(&["inspect"]).arg(path));
         assert_eq!(inspected["what"], "segment");
     }
+    let latest = service.path("service/segments/latest");
+    let inspected = succeed(blindbook(&["inspect"]).arg(latest));
+    assert_eq!(inspected["what"], "manifest");
     service.terminate();
 }
 

@@ -22,7 +22,7 @@ use blindbook::{
         policy::Policy,
         quota::{AccountKey, Charge, Origin, Quota, Scope},
     },
-    store::{RedbStore, SegmentFolder, Store, StoreError, StoredManifest},
+    store::{RedbStore, SegmentFolder, Settled, Store, StoreError, StoredManifest},
 };
 use roles::{EPOCH, now, random_source};
 
@@ -60,7 +60,7 @@ fn filled(folder: &Path) -> PathBuf {
         sequence: 1,
         bytes: vec![7; 300],
     };
-    assert!(now(store.append_manifest(manifest)).unwrap());
+    assert!(now(store.append_manifest(manifest, Settled::default())).unwrap());
     path
 }
 

@@ -38,7 +38,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blindbook::store::{RedbStore, StoreError};
+use blindbook::{
+    server::publish::PublishPolicy,
+    store::{RedbStore, StoreError},
+};
 use rand::RngExt;
 
 use std::sync::Arc;
@@ -97,6 +100,15 @@ fn serve_until_killed() {
     let setup = Setup {
         policy: load::policy(),
         clock: clock::clock,
+        // Few members: every kind of segment in turn.
+        publishing: PublishPolicy {
+            cumulative_every: 2,
+            base_every: 5,
+            base_percent: 100,
+            dailies: 3,
+            decoy_class: 4,
+            ..PublishPolicy::default()
+        },
         ..Setup::default()
     };
     let running = Running::start(Path::new(&folder), setup);
@@ -150,6 +162,6 @@ fn what_was_confirmed_survives_every_kill() {
         fs::read_dir(folder.path().join("segments"))
             .unwrap()
             .count()
-            <= 4
+            <= 20
     );
 }

@@ -21,7 +21,7 @@ use blindbook::{
             RefusalReason, Scope, Suspect,
         },
     },
-    store::{MemoryStore, Store, StoreError, StoredManifest},
+    store::{MemoryStore, Progress, Settled, Store, StoreError, StoredManifest},
     wire::RefusedChange,
 };
 use roles::{EPOCH, now, random_source};
@@ -444,11 +444,92 @@ fn the_chain_only_grows(store: &impl Store) {
         sequence,
         bytes: vec![byte; 100],
     };
-    assert!(!now(store.append_manifest(manifest(2, 2))).unwrap());
-    assert!(now(store.append_manifest(manifest(1, 1))).unwrap());
-    assert!(!now(store.append_manifest(manifest(1, 9))).unwrap());
-    assert!(now(store.append_manifest(manifest(2, 2))).unwrap());
+    assert!(!now(store.append_manifest(manifest(2, 2), Settled::default())).unwrap());
+    assert!(now(store.append_manifest(manifest(1, 1), Settled::default())).unwrap());
+    assert!(!now(store.append_manifest(manifest(1, 9), Settled::default())).unwrap());
+    assert!(now(store.append_manifest(manifest(2, 2), Settled::default())).unwrap());
     assert_eq!(now(store.latest_manifest()).unwrap(), Some(manifest(2, 2)));
+}
+
+fn changed(store: &impl Store) -> Vec<([u8; 32], Option<u64>)> {
+    let all = now(store.changed(EPOCH, None, 1_000)).unwrap();
+    // Page by page it is the same.
+    let mut paged = Vec::new();
+    let mut after = None;
+    while let Some(one) = now(store.changed(EPOCH, after, 1)).unwrap().pop() {
+        after = Some(*one.unblinded.expose());
+        paged.push(one.number);
+    }
+    assert!(all.iter().map(|one| one.number).eq(paged));
+    let shown = all.iter().map(|one| {
+        let since = one.shown.as_ref().map(|(label, since)| {
+            assert_eq!(label.as_bytes(), b"handle");
+            since.as_micros() / 1_000_000 - T0
+        });
+        (*one.unblinded.expose(), since)
+    });
+    shown.collect()
+}
+
+fn sorted<const N: usize>(
+    mut members: [([u8; 32], Option<u64>); N],
+) -> [([u8; 32], Option<u64>); N] {
+    members.sort_unstable();
+    members
+}
+
+fn what_changes_is_known_until_it_is_published(store: &impl Store) {
+    assert_eq!(now(store.progress()).unwrap(), Progress::default());
+    let one = |number| *who(number).expose();
+    let enrolled = [
+        (1, enrol(everyone(1))),
+        (2, enrol(Setting::Nobody)),
+        (3, enrol(everyone(2))),
+    ];
+    now(store.change_members(batch(10, enrolled))).unwrap();
+    // Whom nobody can find isn't news.
+    let expected = sorted([(one(1), Some(10)), (one(3), Some(10))]);
+    assert_eq!(changed(store), expected);
+    let mark = now(store.progress()).unwrap().changes;
+    assert_eq!(mark, 2);
+    // Another consent and the same again change nothing that is published.
+    now(store.change_members(batch(20, [(1, enrol(everyone(12)))]))).unwrap();
+    now(store.change_members(batch(21, [(3, enrol(everyone(2)))]))).unwrap();
+    assert_eq!(now(store.progress()).unwrap().changes, mark);
+
+    // Between reading and publishing: one leaves, one joins.
+    now(store.change_members(batch(30, [(1, Change::Remove)]))).unwrap();
+    now(store.change_members(batch(31, [(4, enrol(everyone(25)))]))).unwrap();
+    let manifest = |sequence| StoredManifest {
+        sequence,
+        bytes: vec![1],
+    };
+    let settled = |changes| Settled {
+        changes,
+        decoys: (3, changes),
+    };
+    // What isn't appended settles nothing.
+    assert!(!now(store.append_manifest(manifest(2), settled(mark))).unwrap());
+    assert_eq!(changed(store).len(), 3);
+    assert!(now(store.append_manifest(manifest(1), settled(mark))).unwrap());
+    let expected = sorted([(one(1), None), (one(4), Some(31))]);
+    assert_eq!(changed(store), expected);
+    let progress = Progress {
+        changes: 4,
+        settled: settled(2),
+        findable: 2,
+    };
+    assert_eq!(now(store.progress()).unwrap(), progress);
+    while now(store.drop_settled(1)).unwrap() > 0 {}
+    assert_eq!(changed(store), expected);
+    assert!(
+        now(store.changed(Epoch::new(8), None, 9))
+            .unwrap()
+            .is_empty()
+    );
+
+    assert!(now(store.append_manifest(manifest(2), settled(4))).unwrap());
+    assert!(changed(store).is_empty());
 }
 
 fn conforms<S: Store>(fresh: impl Fn() -> S) {
@@ -462,6 +543,7 @@ fn conforms<S: Store>(fresh: impl Fn() -> S) {
     a_clock_that_jumps_ahead_makes_nothing_forgotten(&fresh());
     what_was_kept_long_enough_is_forgotten(&fresh());
     the_chain_only_grows(&fresh());
+    what_changes_is_known_until_it_is_published(&fresh());
 }
 
 #[test]
@@ -499,7 +581,7 @@ mod embedded {
             sequence: 1,
             bytes: vec![1],
         };
-        now(store.append_manifest(manifest.clone())).unwrap();
+        now(store.append_manifest(manifest.clone(), Settled::default())).unwrap();
         drop(store);
 
         let store = RedbStore::open(&path).unwrap();

@@ -167,11 +167,10 @@ impl Observer {
     }
 
     pub(super) fn published(&self, publication: &Publication) {
-        let base = publication.manifest.base();
-        self.sequence
-            .set(publication.manifest.claims().sequence as f64);
-        self.members.set(base.count as f64);
-        self.bytes.set(base.size as f64);
+        let claims = publication.manifest.claims();
+        self.sequence.set(claims.sequence as f64);
+        self.members.set(claims.members() as f64);
+        self.bytes.set(publication.manifest.base().size as f64);
     }
 
     pub(super) fn render(&self, queued: usize) -> String {

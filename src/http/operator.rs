@@ -6,19 +6,75 @@ use std::{
     string::{String, ToString},
     sync::{Arc, atomic::Ordering},
     time::Duration,
+    vec::Vec,
 };
 
 use axum::{
-    extract::State,
+    extract::{RawQuery, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 
 use super::Service;
-use crate::store::{Store, StoreError};
+use crate::{
+    snapshot::Kind,
+    store::{Pace, Publication, PublishError, Store, StoreError},
+};
 
 /// The longest that the store may take to say how it is.
 const CHECK: Duration = Duration::from_secs(5);
+
+/// What a publication has written.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub struct PublicationReport {
+    /// The manifest's place in the chain.
+    pub sequence: u64,
+    /// Members in the set.
+    pub members: u64,
+    /// Bytes of the base.
+    pub bytes: u64,
+    /// Members newly left out because another one's tag is the same.
+    pub collisions: u64,
+    /// The segments that were written.
+    pub written: Vec<WrittenSegment>,
+}
+
+/// One segment that a publication has written.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub struct WrittenSegment {
+    /// `base`, `daily` or `cumulative`.
+    pub kind: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Tags that it adds.
+    pub adds: u64,
+    /// Tags that it deletes.
+    pub deletes: u64,
+}
+
+impl From<&Publication> for PublicationReport {
+    fn from(publication: &Publication) -> Self {
+        let written = publication.written.iter().map(|entry| WrittenSegment {
+            kind: String::from(match entry.kind {
+                Kind::Base => "base",
+                Kind::Daily => "daily",
+                Kind::Cumulative => "cumulative",
+            }),
+            bytes: entry.size,
+            adds: entry.count,
+            deletes: entry.deletes,
+        });
+        Self {
+            sequence: publication.manifest.claims().sequence,
+            members: publication.manifest.claims().members(),
+            bytes: publication.manifest.base().size,
+            collisions: publication.collisions,
+            written: written.collect(),
+        }
+    }
+}
 
 /// The process answers, and nothing has happened that only a new one can repair.
 pub(super) async fn health<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
@@ -69,30 +125,45 @@ pub(super) async fn metrics<S: Store>(State(service): State<Arc<Service<S>>>) ->
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-pub(super) async fn publish<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
-    match service.publish().await {
-        Ok(publication) => {
-            if let Some(error) = publication.litter {
-                tracing::warn!(%error, "an old segment can't be removed");
-            }
-            let base = publication.manifest.base();
-            let report = serde_json::json!({
-                "sequence": publication.manifest.claims().sequence,
-                "members": base.count,
-                "bytes": base.size,
-                "collisions": publication.collisions,
-            });
-            json(StatusCode::OK, &report)
-        }
-        Err(error) => {
-            tracing::error!(%error, "publishing failed");
-            let report = serde_json::json!({ "error": error.to_string() });
-            json(StatusCode::INTERNAL_SERVER_ERROR, &report)
-        }
+pub(super) async fn plan<S: Store>(State(service): State<Arc<Service<S>>>) -> Response {
+    match service.plan().await {
+        Ok(plan) => json(
+            StatusCode::OK,
+            &serde_json::json!({ "plan": plan.to_string() }),
+        ),
+        Err(error) => failed(&error),
     }
 }
 
-fn json(status: StatusCode, report: &serde_json::Value) -> Response {
+pub(super) async fn publish<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let pace = match query.as_deref() {
+        Some("now") => Pace::Now,
+        _ => Pace::OncePerSlot,
+    };
+    match service.publish(pace).await {
+        Ok(publication) => json(StatusCode::OK, &PublicationReport::from(&*publication)),
+        Err(PublishError::Slot(taken)) => {
+            let wait = taken.next.saturating_since((service.clock)()).as_secs() + 1;
+            let report = serde_json::json!({ "error": taken.to_string(), "retry_after": wait });
+            json(StatusCode::CONFLICT, &report)
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &PublishError) -> Response {
+    tracing::error!(%error, "publishing failed");
+    let report = serde_json::json!({ "error": error.to_string() });
+    json(StatusCode::INTERNAL_SERVER_ERROR, &report)
+}
+
+fn json(status: StatusCode, report: &impl serde::Serialize) -> Response {
     let content_type = [(header::CONTENT_TYPE, "application/json")];
-    (status, content_type, report.to_string()).into_response()
+    match serde_json::to_string(report) {
+        Ok(report) => (status, content_type, report).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }

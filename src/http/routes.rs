@@ -55,7 +55,10 @@ pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/healthz", get(operator::health::<S>))
         .route("/readyz", get(operator::ready::<S>))
         .route("/metrics", get(operator::metrics::<S>))
-        .route("/publish", post(operator::publish::<S>))
+        .route(
+            "/publish",
+            get(operator::plan::<S>).post(operator::publish::<S>),
+        )
         .route("/suspend", post(suspend::suspend::<S>))
         .route("/lift", post(suspend::lift::<S>))
         .with_state(service)

@@ -107,6 +107,21 @@ impl Member {
         }
     }
 
+    /// What is published of the member, and since when that may be; `None` if nobody can find it.
+    #[must_use]
+    pub fn shown(&self) -> Option<(&Label, Timestamp)> {
+        let last = self.intervals.last()?;
+        let label = self.label.as_ref().filter(|_| last.until.is_none())?;
+        Some((label, last.since))
+    }
+
+    /// Whether the same is published of both.
+    #[must_use]
+    pub fn shown_alike(before: Option<&Self>, after: Option<&Self>) -> bool {
+        let label = |member: Option<&Self>| Some(member?.shown()?.0.clone());
+        label(before) == label(after)
+    }
+
     fn open_consent(&self) -> Option<&Consent> {
         let last = self.intervals.last()?;
         last.until.is_none().then_some(&last.consent)

@@ -2,12 +2,26 @@
 //!
 //! Layer 4: stands on the snapshot formats and must not know where members, segments or manifests are kept.
 
+mod changes;
+mod decoys;
+mod delay;
+mod plan;
+mod policy;
+
 use alloc::vec::Vec;
 use core::time::Duration;
 
+pub use self::{
+    changes::{ChangeSet, DailyDelta, Sealer, Wanted},
+    decoys::Decoys,
+    delay::JoinDelay,
+    plan::{NewBase, Plan, SlotTaken, Step, listed, made_at},
+    policy::{PublishPolicy, PublishPolicyError},
+};
+
 use crate::{
     label::{Label, LabelError, LabelLength},
-    oprf::{ContactKey, Epoch, PublicKey, ServiceId, UnblindedElement},
+    oprf::{Epoch, PublicKey, ServiceId, Tag, UnblindedElement},
     snapshot::{BuildError, Manifest, ManifestDraft, SegmentBuilder, SegmentError, SegmentSummary},
     timestamp::Timestamp,
 };
@@ -96,14 +110,11 @@ impl Terms {
     }
 }
 
-/// The set that is about to be published.
+/// The set that is about to be published, in memory.
 #[derive(Debug)]
 pub struct FindableSet {
-    service: [u8; 32],
-    epoch: Epoch,
-    label_length: LabelLength,
+    sealer: Sealer,
     builder: SegmentBuilder,
-    sealed: Vec<u8>,
 }
 
 /// A set ready for publishing.
@@ -115,21 +126,16 @@ pub struct BuiltSet {
     pub summary: SegmentSummary,
     /// Members who can't be found because another one's tag is the same. With 100 million members there is one
     /// such pair in 3,700 epochs.
-    pub collisions: usize,
+    pub collisions: u64,
 }
 
 impl FindableSet {
     /// An empty set.
     #[must_use]
     pub fn new(terms: &Terms) -> Self {
-        let service = terms.service.hash();
-        Self {
-            service,
-            epoch: terms.epoch,
-            label_length: terms.label_length,
-            builder: SegmentBuilder::new(service, terms.epoch, terms.label_length),
-            sealed: Vec::new(),
-        }
+        let sealer = Sealer::new(terms);
+        let builder = SegmentBuilder::new(sealer.service, sealer.epoch, sealer.label_length);
+        Self { sealer, builder }
     }
 
     /// Adds a member who can be found.
@@ -138,12 +144,19 @@ impl FindableSet {
     ///
     /// The label is longer than labels of this service are.
     pub fn add(&mut self, unblinded: &UnblindedElement, label: &Label) -> Result<(), LabelError> {
-        let key = ContactKey::derive(&self.service, self.epoch, unblinded);
-        self.sealed.clear();
-        label.seal_into(&key, self.epoch, self.label_length, &mut self.sealed)?;
+        let (tag, sealed) = self.sealer.seal(unblinded, label)?;
         self.builder
-            .add(key.tag(), &self.sealed)
+            .add(tag, &sealed)
             .map_err(|_| LabelError::TooLong)
+    }
+
+    /// Adds what was sealed before.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::LabelLength`].
+    pub fn add_sealed(&mut self, tag: Tag, sealed_label: &[u8]) -> Result<(), BuildError> {
+        self.builder.add(tag, sealed_label)
     }
 
     /// Writes the segment and reads it back.
@@ -152,7 +165,7 @@ impl FindableSet {
     ///
     /// More members than a segment can hold; or a defect of ours, found by reading back.
     pub fn build(mut self) -> Result<BuiltSet, SetError> {
-        let collisions = self.builder.drop_duplicates();
+        let collisions = self.builder.drop_duplicates() as u64;
         let bytes = self.builder.build()?;
         Ok(BuiltSet {
             summary: SegmentSummary::read(&bytes, bytes.len() as u64)?,

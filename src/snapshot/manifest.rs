@@ -32,6 +32,8 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
+#[cfg(all(feature = "server", feature = "std"))]
+use {sha2::Sha512, zeroize::Zeroizing};
 
 use super::{format::Kind, path::cheapest_path};
 use crate::{
@@ -388,6 +390,18 @@ impl SnapshotKey {
     /// Shows the key, for sealing it.
     pub fn expose(&self) -> SecretBytes<32> {
         SecretBytes::new(&mut self.0.to_bytes())
+    }
+
+    /// A secret of its own for a purpose beside signing, which says nothing of the key.
+    #[cfg(all(feature = "server", feature = "std"))]
+    pub(crate) fn derive(&self, purpose: &[u8]) -> SecretBytes<32> {
+        let mut hash = Sha512::new_with_prefix(b"blindbook-v1-snapshot-secret");
+        hash.update(self.expose().expose());
+        hash.update(purpose);
+        let hash = Zeroizing::new(<[u8; 64]>::from(hash.finalize()));
+        let mut secret = [0; 32];
+        secret.copy_from_slice(hash.split_at(32).0);
+        SecretBytes::new(&mut secret)
     }
 
     /// What clients verify with.

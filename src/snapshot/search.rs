@@ -50,6 +50,8 @@ pub(super) enum Reading {
 pub struct Found {
     /// The tag.
     pub tag: Tag,
+    /// How many tags of the set are less.
+    pub rank: u64,
     /// The label of its member, sealed.
     pub sealed_label: Vec<u8>,
 }
@@ -163,6 +165,7 @@ impl Search {
         let found = self.wanted.into_iter().filter_map(|wanted| {
             Some(Found {
                 tag: wanted.tag,
+                rank: wanted.rank,
                 sealed_label: wanted.label?,
             })
         });

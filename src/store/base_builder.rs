@@ -11,7 +11,7 @@
 
 mod journal;
 mod partition;
-mod sections;
+pub(super) mod sections;
 
 use std::{
     fs, io,

@@ -10,7 +10,10 @@ use std::{
     vec::Vec,
 };
 
-use super::{BucketKey, Findable, REPLAY_MEMORY, Store, StoreError, StoredManifest, Swept};
+use super::{
+    BucketKey, Changed, Findable, Progress, REPLAY_MEMORY, Settled, Store, StoreError,
+    StoredManifest, Swept,
+};
 use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
@@ -41,6 +44,9 @@ struct Rows {
     evaluations: HashMap<u64, u64>,
     members: BTreeMap<MemberKey, Member>,
     forget_at: BTreeSet<(Timestamp, MemberKey)>,
+    /// The number of each member's last change that isn't settled.
+    changed: BTreeMap<MemberKey, u64>,
+    progress: Progress,
     manifests: Vec<StoredManifest>,
 }
 
@@ -99,6 +105,43 @@ impl Store for MemoryStore {
             })
             .take(limit)
             .collect())
+    }
+
+    async fn progress(&self) -> Result<Progress, StoreError> {
+        let rows = self.rows()?;
+        let findable = rows.members.values().filter(|one| one.shown().is_some());
+        Ok(Progress {
+            findable: findable.count() as u64,
+            ..rows.progress
+        })
+    }
+
+    async fn changed(
+        &self,
+        epoch: Epoch,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> Result<Vec<Changed>, StoreError> {
+        let rows = self.rows()?;
+        let all = rows.changed.range((epoch.get(), Encoding::default())..);
+        Ok(all
+            .take_while(|((number, _), _)| *number == epoch.get())
+            .filter(|((_, unblinded), _)| after.is_none_or(|after| *unblinded > after))
+            .filter_map(|(key, number)| {
+                let shown = rows.members.get(key).and_then(Member::shown);
+                Some(Changed {
+                    unblinded: UnblindedElement::decode(&key.1).ok()?,
+                    number: *number,
+                    shown: shown.map(|(label, since)| (label.clone(), since)),
+                })
+            })
+            .take(limit)
+            .collect())
+    }
+
+    async fn drop_settled(&self, _limit: usize) -> Result<usize, StoreError> {
+        // They went when they were settled.
+        Ok(0)
     }
 
     async fn forget(&self, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -163,13 +206,19 @@ impl Store for MemoryStore {
         Ok(self.rows()?.manifests.last().cloned())
     }
 
-    async fn append_manifest(&self, manifest: StoredManifest) -> Result<bool, StoreError> {
+    async fn append_manifest(
+        &self,
+        manifest: StoredManifest,
+        settled: Settled,
+    ) -> Result<bool, StoreError> {
         let mut rows = self.rows()?;
         let next = rows.manifests.last().map_or(1, |last| last.sequence + 1);
         if manifest.sequence != next {
             return Ok(false);
         }
         rows.manifests.push(manifest);
+        rows.changed.retain(|_, number| *number > settled.changes);
+        rows.progress.settled = settled;
         Ok(true)
     }
 }
@@ -263,6 +312,10 @@ impl MemberRows for Rows {
         let key = (epoch.get(), *unblinded);
         if let Some(at) = before.and_then(Member::forget_at) {
             self.forget_at.remove(&(at, key));
+        }
+        if !Member::shown_alike(before, after) {
+            self.progress.changes += 1;
+            self.changed.insert(key, self.progress.changes);
         }
         match after {
             None => {

@@ -1,24 +1,55 @@
-//! Publishing: reads who can be found, writes a segment, appends a manifest to the chain.
+//! Publishing: from what has changed since the last publication to segments and the manifest that names them.
+//!
+//! ```text
+//! plan ---> daily delta ---> cumulative delta, or base ---> manifest in the store ---> manifest in the folder
+//!      \--> base of all members ------------------------/                        \---> old files go
+//! ```
+//!
+//! Files are durable before the manifest that names them is. The manifest is in the folder once it is in the store, and
+//! not before, so that a crash can't lead to two with the same number.
 
-use std::{io, vec::Vec};
+mod build;
+mod change;
 
-use super::{SegmentFolder, Store, StoreError, StoredManifest};
+use std::{fs::File, io, vec::Vec};
+
+use super::{
+    BaseError, SegmentFolder, Settled, Store, StoreError, StoredManifest,
+    base_builder::LEAST_MEMORY,
+};
 use crate::{
     label::LabelError,
-    server::publish::{FindableSet, SetError, Terms, TermsError},
-    snapshot::{Manifest, ManifestError, SignedManifest, SnapshotKey},
+    server::publish::{
+        Decoys, JoinDelay, Plan, PublishPolicy, Sealer, SetError, SlotTaken, Step, Terms,
+        TermsError, listed,
+    },
+    snapshot::{
+        BuildError, FileSource, Manifest, ManifestDraft, ManifestError, ReadError, Segment,
+        SegmentEntry, SegmentError, SignedManifest, SnapshotKey, cheapest_path,
+    },
     timestamp::Timestamp,
 };
 
-/// Members read from the store at once.
-const PAGE: usize = 4_096;
+/// Notes of changes that are removed in one step of the store.
+const DROPPED: usize = 8_192;
 
 /// Publishes the set of a service.
 #[derive(Debug)]
 pub struct Publisher {
     terms: Terms,
+    policy: PublishPolicy,
+    building: Building,
     key: SnapshotKey,
     folder: SegmentFolder,
+}
+
+/// How a base of all members is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Building {
+    /// Bytes of memory that may be taken: 256 MiB.
+    pub memory: usize,
+    /// Members after which a checkpoint is made that an interrupted publication goes on at: two million.
+    pub checkpoint: u64,
 }
 
 /// What is published.
@@ -28,10 +59,32 @@ pub struct Publication {
     pub bytes: Vec<u8>,
     /// What it says.
     pub manifest: Manifest,
-    /// Members left out because another one's tag is the same.
-    pub collisions: usize,
-    /// Why an old segment couldn't be removed, if that went wrong. The publication is good nevertheless.
+    /// The segments that were written for it.
+    pub written: Vec<SegmentEntry>,
+    /// Members newly left out because another one's tag is the same.
+    pub collisions: u64,
+    /// Why an old file couldn't be removed, or the folder's copy of the manifest not written, if that went wrong. The
+    /// publication is good nevertheless.
     pub litter: Option<io::ErrorKind>,
+}
+
+/// Whether a slot that has had its publication gets another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// One publication in a slot.
+    OncePerSlot,
+    /// At once. What changed since the last one is told to be so young.
+    Now,
+}
+
+/// How far a publication is that takes long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Work {
+    /// Members that were read from the store, of about so many.
+    Read(u64, u64),
+    /// Members that were written, of so many.
+    Written(u64, u64),
 }
 
 /// A set that isn't published. What was published before stays so.
@@ -44,6 +97,12 @@ pub enum PublishError {
     /// The segment can't be written.
     #[error("the segment can't be written: {0}")]
     Folder(#[from] io::Error),
+    /// The slot has had its publication.
+    #[error(transparent)]
+    Slot(#[from] SlotTaken),
+    /// What was published can't be read.
+    #[error("what was published can't be read: {0}")]
+    Published(#[from] ReadError),
     /// The chain can't go on under these terms.
     #[error(transparent)]
     Terms(#[from] TermsError),
@@ -56,6 +115,9 @@ pub enum PublishError {
     /// The set can't be built.
     #[error(transparent)]
     Set(#[from] SetError),
+    /// The base can't be built.
+    #[error(transparent)]
+    Base(#[from] BaseError),
     /// A label in the store is longer than the service's labels.
     #[error("a member's {0}")]
     Label(#[from] LabelError),
@@ -64,17 +126,64 @@ pub enum PublishError {
     Manifest(#[from] ManifestError),
 }
 
+impl From<BuildError> for PublishError {
+    fn from(error: BuildError) -> Self {
+        Self::Set(error.into())
+    }
+}
+
+impl Default for Building {
+    fn default() -> Self {
+        Self {
+            memory: 8 * LEAST_MEMORY,
+            checkpoint: 2_000_000,
+        }
+    }
+}
+
+/// What a step has written.
+#[derive(Debug, Default)]
+struct Wrote {
+    segments: Vec<SegmentEntry>,
+    collisions: u64,
+    settled: Settled,
+}
+
 impl Publisher {
-    /// Publishes under these terms, signs with this key, and puts segments into this folder.
+    /// Publishes under these terms and the default policy, signs with this key, and puts segments into this folder.
     #[must_use]
     pub fn new(terms: Terms, key: SnapshotKey, folder: SegmentFolder) -> Self {
-        Self { terms, key, folder }
+        Self {
+            terms,
+            policy: PublishPolicy::default(),
+            building: Building::default(),
+            key,
+            folder,
+        }
+    }
+
+    /// Publishes by this policy, which has to be [valid](PublishPolicy::validate).
+    #[must_use]
+    pub fn with_policy(self, policy: PublishPolicy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Builds bases of all members in this way.
+    #[must_use]
+    pub fn with_building(self, building: Building) -> Self {
+        Self { building, ..self }
     }
 
     /// What stays the same from one manifest to the next.
     #[must_use]
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// When something is published, and as what.
+    #[must_use]
+    pub fn policy(&self) -> &PublishPolicy {
+        &self.policy
     }
 
     /// Where segments are.
@@ -92,15 +201,46 @@ impl Publisher {
         let Some(stored) = store.latest_manifest().await? else {
             return Ok(None);
         };
-        let publication = self.verified(stored.bytes, 0)?;
+        let publication = self.verified(stored.bytes)?;
         self.terms.check_continues(&publication.manifest)?;
         Ok(Some(publication))
     }
 
-    /// Publishes everybody who can be found at the moment.
+    /// Whether every file that a manifest names is there. Of their content only the length is looked at.
+    #[must_use]
+    pub fn is_whole(&self, manifest: &Manifest) -> bool {
+        let segments = &manifest.claims().segments;
+        segments.iter().all(|entry| self.folder.has(entry))
+    }
+
+    /// What a publication would write now.
     ///
-    /// Reads the store and computes for seconds: give it a thread of its own. The segment is durable before the
-    /// manifest that names it is; the segments of the new and the last manifest stay, older ones are removed.
+    /// # Errors
+    ///
+    /// As [`Self::last`].
+    pub async fn plan<S: Store>(&self, store: &S, at: Timestamp) -> Result<Plan, PublishError> {
+        let last = self.last(store).await?;
+        let last = last.as_ref().map(|last| &last.manifest);
+        self.plan_after(store, last, at).await
+    }
+
+    async fn plan_after<S: Store>(
+        &self,
+        store: &S,
+        last: Option<&Manifest>,
+        at: Timestamp,
+    ) -> Result<Plan, PublishError> {
+        let progress = store.progress().await?;
+        let changes = progress.changes.saturating_sub(progress.settled.changes);
+        let plan = Plan::new(&self.policy, &self.terms, last, changes, at);
+        let whole = plan.step == Step::Build || last.is_none_or(|last| self.is_whole(last));
+        Ok(if whole { plan } else { plan.rebuild() })
+    }
+
+    /// Publishes what has changed.
+    ///
+    /// Reads the store and computes for seconds, or minutes if a base is built: give it a thread of its own. The
+    /// segments of the new and the last manifest stay, older ones are removed.
     ///
     /// # Errors
     ///
@@ -109,44 +249,84 @@ impl Publisher {
         &self,
         store: &S,
         at: Timestamp,
+        pace: Pace,
+        watch: &(dyn Fn(Work) + Sync),
     ) -> Result<Publication, PublishError> {
         let last = self.last(store).await?;
-        let mut set = FindableSet::new(&self.terms);
-        let mut after = None;
-        loop {
-            let page = store.findable(self.terms.epoch, after, PAGE).await?;
-            for member in &page {
-                set.add(&member.unblinded, &member.label)?;
-            }
-            match page.last() {
-                Some(member) if page.len() == PAGE => after = Some(*member.unblinded.expose()),
-                _ => break,
-            }
+        if let Some(last) = &last {
+            // A crash may have come before.
+            self.mirror(last)?;
         }
-        let built = set.build()?;
-        let id = built.summary.id;
-        self.folder.put(&id, &built.bytes)?;
-
         let last = last.as_ref().map(|last| &last.manifest);
-        let mut draft = self.terms.draft(last, at)?;
-        let sequence = draft.sequence;
-        draft.segments = Vec::from([built.summary.entry(0, sequence)]);
-        let mut publication = self.verified(self.key.sign(&draft)?, built.collisions)?;
+        let plan = self.plan_after(store, last, at).await?;
+        if pace == Pace::OncePerSlot {
+            plan.check_slot(&self.policy, last)?;
+        }
+        let draft = self.terms.draft(last, at)?;
+        let wrote = match last.filter(|_| plan.step != Step::Build) {
+            None => self.build(store, last, &plan, &draft, watch).await?,
+            Some(last) => {
+                let changed = match self.change(store, last, &plan, &draft).await {
+                    Err(PublishError::Published(error)) if is_damage(&error) => None,
+                    changed => changed?,
+                };
+                match changed {
+                    None => self.build(store, Some(last), &plan, &draft, watch).await?,
+                    Some(wrote) => wrote,
+                }
+            }
+        };
+        self.append(store, last, draft, wrote).await
+    }
+
+    async fn append<S: Store>(
+        &self,
+        store: &S,
+        last: Option<&Manifest>,
+        draft: ManifestDraft,
+        wrote: Wrote,
+    ) -> Result<Publication, PublishError> {
+        let draft = self.listing(draft, last, &wrote.segments);
+        let mut publication = self.verified(self.key.sign(&draft)?)?;
+        publication.written = wrote.segments;
+        publication.collisions = wrote.collisions;
         let manifest = StoredManifest {
-            sequence,
+            sequence: draft.sequence,
             bytes: publication.bytes.clone(),
         };
-        if !store.append_manifest(manifest).await? {
+        if !store.append_manifest(manifest, wrote.settled).await? {
             return Err(PublishError::Conflict);
         }
-        let mut kept = Vec::from([id]);
-        kept.extend(last.iter().map(|last| last.base().id));
         // The chain has moved on: from here on nothing makes it fail any more.
-        publication.litter = self.folder.retain(&kept).err().map(|error| error.kind());
+        let old = last.iter().flat_map(|last| &last.claims().segments);
+        let kept: Vec<[u8; 32]> = draft.segments.iter().chain(old).map(|one| one.id).collect();
+        let tidied = self.mirror(&publication);
+        let tidied = tidied.and_then(|()| self.folder.retain(&kept));
+        publication.litter = tidied.err().map(|error| error.kind());
+        // What stays is dropped the next time.
+        while let Ok(1..) = store.drop_settled(DROPPED).await {}
         Ok(publication)
     }
 
-    fn verified(&self, bytes: Vec<u8>, collisions: usize) -> Result<Publication, PublishError> {
+    fn mirror(&self, publication: &Publication) -> io::Result<()> {
+        let sequence = publication.manifest.claims().sequence;
+        self.folder.put_manifest(sequence, &publication.bytes)
+    }
+
+    fn listing(
+        &self,
+        draft: ManifestDraft,
+        last: Option<&Manifest>,
+        written: &[SegmentEntry],
+    ) -> ManifestDraft {
+        let before = last.map_or(&[][..], |last| &last.claims().segments);
+        ManifestDraft {
+            segments: listed(&self.policy, draft.sequence, before, written),
+            ..draft
+        }
+    }
+
+    fn verified(&self, bytes: Vec<u8>) -> Result<Publication, PublishError> {
         let manifest = SignedManifest::decode(&bytes)
             .ok()
             .and_then(|signed| signed.verify(&self.key.public_key()).ok())
@@ -154,8 +334,53 @@ impl Publisher {
         Ok(Publication {
             bytes,
             manifest,
-            collisions,
+            written: Vec::new(),
+            collisions: 0,
             litter: None,
         })
     }
+
+    /// The segments that lead to the newest set of a manifest.
+    fn path(&self, manifest: &Manifest) -> Result<Vec<Segment<FileSource>>, ReadError> {
+        let claims = manifest.claims();
+        let path = cheapest_path(&claims.segments, claims.newest(), |entry| entry.size);
+        let path = path.ok_or(SegmentError::OtherSet)?;
+        let open = |entry: &SegmentEntry| {
+            let file = File::open(self.folder.path(&entry.id))?;
+            Segment::open(FileSource::new(file)?, manifest)
+        };
+        path.into_iter().map(open).collect()
+    }
+
+    fn decoys(&self, sealer: &Sealer, settled: Settled) -> Decoys {
+        let secret = self.key.derive(b"decoys");
+        Decoys::new(secret, sealer.clone(), &self.policy, settled.decoys)
+    }
+
+    fn delay(&self) -> JoinDelay {
+        let secret = self.key.derive(b"join delay");
+        JoinDelay::new(secret, self.terms.epoch, self.policy.clone())
+    }
+}
+
+/// Whether a file is gone or isn't what was published, rather than that the disk doesn't answer.
+fn is_damage(error: &ReadError) -> bool {
+    match error {
+        ReadError::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+        ),
+        _ => true,
+    }
+}
+
+/// Does the same with each, on all cores if there are several.
+fn each<T: Sync, U: Send>(items: &[T], work: impl Fn(&T) -> U + Send + Sync) -> Vec<U> {
+    #[cfg(feature = "parallel")]
+    {
+        use rayon::prelude::*;
+        items.par_iter().map(work).collect()
+    }
+    #[cfg(not(feature = "parallel"))]
+    items.iter().map(work).collect()
 }

@@ -34,7 +34,9 @@ use redb::{
 };
 
 use self::writer::Writer;
-use super::{BucketKey, Findable, Store, StoreError, StoredManifest, Swept};
+use super::{
+    BucketKey, Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, Swept,
+};
 use crate::{
     oprf::{Encoding, Epoch},
     server::{
@@ -140,6 +142,25 @@ impl Store for RedbStore {
         self.read(|read| tables::findable(read, epoch, after, limit))
     }
 
+    async fn progress(&self) -> Result<Progress, StoreError> {
+        self.read(tables::progress)
+    }
+
+    async fn changed(
+        &self,
+        epoch: Epoch,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> Result<Vec<Changed>, StoreError> {
+        self.read(|read| tables::changed(read, epoch, after, limit))
+    }
+
+    async fn drop_settled(&self, limit: usize) -> Result<usize, StoreError> {
+        self.writer
+            .submit(limit, move |tables| tables.drop_settled(limit))
+            .await
+    }
+
     async fn forget(&self, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.writer
             .submit(limit, move |tables| {
@@ -203,9 +224,13 @@ impl Store for RedbStore {
         self.read(tables::latest_manifest)
     }
 
-    async fn append_manifest(&self, manifest: StoredManifest) -> Result<bool, StoreError> {
+    async fn append_manifest(
+        &self,
+        manifest: StoredManifest,
+        settled: Settled,
+    ) -> Result<bool, StoreError> {
         self.writer
-            .submit(1, move |tables| tables.append_manifest(&manifest))
+            .submit(1, move |tables| tables.append_manifest(&manifest, settled))
             .await
     }
 }

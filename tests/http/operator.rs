@@ -3,7 +3,7 @@
 use std::{
     io::Write,
     sync::{
-        Mutex, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -121,7 +121,13 @@ fn what_operators_see_is_not_for_the_public() {
     }
     assert_eq!(raw::get(running.operator, "/v1/manifest").status, 404);
     // Looking doesn't publish.
-    assert_eq!(raw::get(running.operator, "/publish").status, 405);
+    let plan = raw::get(running.operator, "/publish");
+    assert_eq!(plan.status, 200);
+    assert!(
+        plan.text().contains("a base of all members"),
+        "{}",
+        plan.text()
+    );
     assert_eq!(running.metric("blindbook_published_sequence"), 0);
 }
 
@@ -180,6 +186,34 @@ fn what_was_kept_long_enough_is_forgotten() {
             "nothing was forgotten"
         );
     }
+    running.stop();
+}
+
+#[test]
+fn a_service_publishes_by_itself_once_in_a_slot() {
+    let (_folder, running) = start();
+    let registrar = running.transport(Some(&enrol()));
+    let members = enrolment(&registrar, EPOCH, &numbers(0..3), &everyone(NOW - 60));
+    // Registrars need a manifest.
+    running.publish();
+    registrar.enrol(&members).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let publishing = runtime.spawn(Arc::clone(&running.service).publish_in_slots());
+    while running.metric("blindbook_published_sequence") != 2 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    publishing.abort();
+    // The clock stands still.
+    let taken = raw::exchange(
+        running.operator,
+        b"POST /publish HTTP/1.1\r\nHost: operator\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_eq!(taken.status, 409);
+    assert!(taken.text().contains("retry_after"), "{}", taken.text());
+    assert_eq!(running.metric("blindbook_published_sequence"), 2);
     running.stop();
 }
 

@@ -16,7 +16,7 @@ use blindbook::{
         Evaluator,
         quota::{Charge, Origin, Quota, Scope},
     },
-    snapshot::{ChainState, Manifest, Segment, SignedManifest},
+    snapshot::{ChainState, Manifest, Search, Segment, SignedManifest},
     store::{RedbStore, SegmentFolder, Store},
 };
 
@@ -133,16 +133,20 @@ impl Members {
     }
 
     /// Nobody is in what was published who was hidden before it began, and of whom nothing has changed since.
-    pub fn check_published(&self, manifest: &Manifest, segment: &[u8], hidden: &[(usize, u64)]) {
-        let mut segment = Segment::open(segment, manifest).unwrap();
+    pub fn check_published(&self, manifest: &Manifest, path: &[Vec<u8>], hidden: &[(usize, u64)]) {
         for &(number, begun) in hidden {
             let (element, unchanged) =
                 self.with(number, |known| (known.element, known.begun == begun));
             let element = UnblindedElement::decode(&element).unwrap();
             let tag = ContactKey::derive(&service_id().hash(), EPOCH, &element).tag();
-            let found = segment.find(&[tag]).unwrap();
+            let mut search = Search::new(&[tag]);
+            for segment in path {
+                search
+                    .read(&mut Segment::open(segment, manifest).unwrap())
+                    .unwrap();
+            }
             assert!(
-                !unchanged || found.is_empty(),
+                !unchanged || search.found().is_empty(),
                 "somebody hidden was published"
             );
         }
@@ -281,11 +285,21 @@ impl Truth {
             Some(chain) => chain.advance(&manifest, NOW).unwrap().0,
         });
         // What it names is there, whole.
-        let base = manifest.base();
         let segments = SegmentFolder::open(&folder.join("segments")).unwrap();
-        let bytes = std::fs::read(segments.path(&base.id)).unwrap();
-        assert_eq!(bytes.len() as u64, base.size);
-        let mut segment = Segment::open(&bytes, &manifest).unwrap();
-        segment.verify().unwrap();
+        for entry in &manifest.claims().segments {
+            let bytes = std::fs::read(segments.path(&entry.id)).unwrap();
+            assert_eq!(bytes.len() as u64, entry.size);
+            let mut segment = Segment::open(&bytes, &manifest).unwrap();
+            segment.verify().unwrap();
+        }
+        // The folder is never ahead of the store, and what is in it belongs to the chain.
+        let Ok(latest) = std::fs::read(segments.latest()) else {
+            return;
+        };
+        let latest = verified(&latest);
+        let sequence = latest.claims().sequence;
+        assert!(sequence == stored.sequence || sequence + 1 == stored.sequence);
+        let same = latest.hash() == manifest.hash();
+        assert!(same || *latest.hash() == manifest.claims().previous);
     }
 }

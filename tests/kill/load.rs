@@ -12,6 +12,7 @@ use blindbook::{
     label::Label,
     oprf::{BlindedElements, UnblindedElement},
     server::{directory::Consent, policy::Policy},
+    snapshot::{SegmentEntry, cheapest_path},
     wire::{
         EnrolRequest, Enrolment, EvaluateRequest, MembersResponse, Message, RemoveRequest, Setting,
     },
@@ -262,17 +263,24 @@ fn publish(public: SocketAddr, operator: SocketAddr, members: &Members) -> News 
         };
         let manifest = crate::check::verified(&bytes);
         assert_eq!(manifest.claims().sequence, sequence);
-        let base = manifest.base();
-        let Ok(segment) = transport.segment(&base.id, base.size) else {
+        let claims = manifest.claims();
+        let path = cheapest_path(&claims.segments, claims.newest(), |entry| entry.size);
+        let fetch = |entry: &SegmentEntry| transport.segment(&entry.id, entry.size);
+        let Ok(path) = path
+            .unwrap()
+            .into_iter()
+            .map(fetch)
+            .collect::<Result<Vec<_>, _>>()
+        else {
             return news;
         };
-        members.check_published(&manifest, &segment, &hidden);
+        members.check_published(&manifest, &path, &hidden);
     }
 }
 
 fn publish_once(operator: SocketAddr) -> Option<u64> {
     let mut stream = TcpStream::connect(operator).ok()?;
-    let request = b"POST /publish HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n";
+    let request = b"POST /publish?now HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n";
     stream.write_all(request).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

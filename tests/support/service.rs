@@ -26,8 +26,13 @@ use blindbook::{
     http_client::{Answer, Endpoint, Transport, TransportError},
     label::{Label, LabelLength},
     oprf::{Epoch, ServiceId},
-    server::{EvaluationKey, Evaluator, directory::Consent, policy::Policy, publish::Terms},
-    snapshot::{Segment, SignedManifest, SnapshotKey},
+    server::{
+        EvaluationKey, Evaluator,
+        directory::Consent,
+        policy::Policy,
+        publish::{PublishPolicy, Terms},
+    },
+    snapshot::{Segment, SignedManifest, SnapshotKey, cheapest_path},
     store::{Publisher, RedbStore, SegmentFolder},
     wire::{
         EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
@@ -60,6 +65,7 @@ pub struct Setup {
     pub proxies: Proxies,
     pub clock: fn() -> Timestamp,
     pub epoch: Epoch,
+    pub publishing: PublishPolicy,
     pub credentials: Credentials,
     /// A certificate chain and its key.
     pub tls: Option<Tls>,
@@ -95,6 +101,7 @@ impl Default for Setup {
             proxies: Proxies::default(),
             clock: || Timestamp::from_secs(NOW),
             epoch: EPOCH,
+            publishing: PublishPolicy::default(),
             credentials: Credentials::shared_secret(&service_id(), SECRET).unwrap(),
             tls: None,
         }
@@ -150,7 +157,7 @@ impl Running {
             .block_on(Service::new(Parts {
                 store: RedbStore::open(&folder.join("store")).unwrap(),
                 evaluator: Evaluator::new(setup.epoch, evaluation_key(setup.epoch)),
-                publisher: publisher(folder, setup.epoch),
+                publisher: publisher(folder, setup.epoch).with_policy(setup.publishing),
                 policy: setup.policy,
                 credentials: setup.credentials,
                 pepper: SecretBytes::new(&mut PEPPER.clone()),
@@ -220,7 +227,7 @@ impl Running {
     pub fn publish(&self) {
         let answer = super::raw::exchange(
             self.operator,
-            b"POST /publish HTTP/1.1\r\nHost: operator\r\nContent-Length: 0\r\n\r\n",
+            b"POST /publish?now HTTP/1.1\r\nHost: operator\r\nContent-Length: 0\r\n\r\n",
         );
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
@@ -388,9 +395,14 @@ pub fn sync(
     let signed = SignedManifest::decode(&transport.manifest()?).unwrap();
     let manifest = signed.verify(&snapshot_key().public_key()).unwrap();
     let _followed = state.follow(&manifest, NOW).unwrap();
-    let base = manifest.base();
-    let bytes = transport.segment(&base.id, base.size)?;
-    let segment = Segment::open(&bytes, &manifest).unwrap();
+    let claims = manifest.claims();
+    let path = cheapest_path(&claims.segments, claims.newest(), |entry| entry.size);
+    let segments = path.unwrap().into_iter();
+    let segments: Vec<Vec<u8>> = segments
+        .map(|entry| transport.segment(&entry.id, entry.size))
+        .collect::<Result<_, _>>()?;
+    let open = |bytes| Segment::open(bytes, &manifest).unwrap();
+    let mut path: Vec<Segment<&Vec<u8>>> = segments.iter().map(open).collect();
     while let Some(expect) = state
         .next_request(contacts, usize::MAX, NOW, &mut system_random())
         .unwrap()
@@ -398,13 +410,16 @@ pub fn sync(
         let answer = transport.evaluate(&expect.message())?;
         state.finish(expect, &answer.body).unwrap();
     }
-    let found = state.find(&mut [segment], contacts).unwrap();
+    let found = state.find(&mut path, contacts).unwrap();
     let text = |label: &Label| String::from_utf8(label.as_bytes().to_vec()).unwrap();
     Ok(found.iter().map(|found| text(&found.label)).collect())
 }
 
-/// Where the one published segment of a folder lies.
+/// Where the published segments of a folder lie.
 pub fn segments(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder.join("segments")).unwrap();
-    entries.map(|entry| entry.unwrap().path()).collect()
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.file_name().is_some_and(|name| name.len() == 64))
+        .collect()
 }

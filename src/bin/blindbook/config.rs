@@ -12,9 +12,13 @@ use blindbook::{
     http::{Limits, Parts, Proxies, credential::Credentials},
     label::LabelLength,
     oprf::{Epoch, ServiceId},
-    server::{EvaluationKey, Evaluator, policy::Policy, publish::Terms},
+    server::{
+        EvaluationKey, Evaluator,
+        policy::Policy,
+        publish::{PublishPolicy, Terms},
+    },
     snapshot::SnapshotKey,
-    store::{Publisher, RedbStore, SegmentFolder},
+    store::{Building, Publisher, RedbStore, SegmentFolder},
 };
 use serde::Deserialize;
 
@@ -89,20 +93,69 @@ pub(crate) struct CredentialKeys {
     pub(crate) ed25519_public_key: Option<PathBuf>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Publish {
     pub(crate) label_length: u8,
     pub(crate) valid_hours: u32,
+    slot_hours: u32,
+    /// Whether `serve` publishes in each slot by itself.
+    pub(crate) automatic: bool,
+    cumulative_every: u32,
+    base_every: u32,
+    base_percent: u32,
+    dailies: u32,
+    join_window: u32,
+    decoy_class: u32,
+    memory_mib: u32,
 }
 
 impl Default for Publish {
     fn default() -> Self {
+        let policy = PublishPolicy::default();
         Self {
             label_length: LabelLength::default().get(),
             valid_hours: 72,
+            slot_hours: 24,
+            automatic: false,
+            cumulative_every: policy.cumulative_every,
+            base_every: policy.base_every,
+            base_percent: policy.base_percent,
+            dailies: policy.dailies,
+            join_window: policy.join_window,
+            decoy_class: policy.decoy_class,
+            memory_mib: 256,
         }
     }
+}
+
+impl Publish {
+    fn valid_for(&self) -> Duration {
+        hours(self.valid_hours)
+    }
+
+    pub(crate) fn policy(&self) -> PublishPolicy {
+        PublishPolicy {
+            slot: hours(self.slot_hours),
+            cumulative_every: self.cumulative_every,
+            base_every: self.base_every,
+            base_percent: self.base_percent,
+            dailies: self.dailies,
+            join_window: self.join_window,
+            decoy_class: self.decoy_class,
+        }
+    }
+
+    fn building(&self) -> Building {
+        Building {
+            memory: (self.memory_mib as usize) << 20,
+            ..Building::default()
+        }
+    }
+}
+
+fn hours(hours: u32) -> Duration {
+    Duration::from_secs(u64::from(hours) * 3_600)
 }
 
 impl Config {
@@ -141,7 +194,10 @@ impl Config {
         if self.publish.valid_hours == 0 {
             return Err("[publish] valid_hours is zero: every manifest would have expired".into());
         }
-        Ok(())
+        self.publish
+            .policy()
+            .validate(self.publish.valid_for())
+            .map_err(|error| format!("[publish] {error}"))
     }
 
     pub(crate) fn path(&self, relative: &Path) -> PathBuf {
@@ -210,7 +266,7 @@ impl Config {
             label_length: self.label_length().map_err(Failure::BadInput)?,
             epoch: evaluator.epoch(),
             public_key: evaluator.public_key().clone(),
-            valid_for: Duration::from_secs(u64::from(self.publish.valid_hours) * 3_600),
+            valid_for: self.publish.valid_for(),
             service: service.clone(),
         };
         let folder = self.path(&self.store.segments);
@@ -220,7 +276,9 @@ impl Config {
         Ok(Parts {
             credentials: self.credentials(&service)?,
             store: self.open_store()?,
-            publisher: Publisher::new(terms, snapshot, segments),
+            publisher: Publisher::new(terms, snapshot, segments)
+                .with_policy(self.publish.policy())
+                .with_building(self.publish.building()),
             evaluator,
             policy: self.policy.clone(),
             pepper: SecretBytes::new(&mut pepper),
@@ -281,7 +339,8 @@ mod tests {
         let config = read(CONFIG).unwrap();
         assert_eq!(config.policy, Policy::default());
         assert_eq!(config.limits, Limits::default());
-        assert_eq!(config.publish.label_length, 16);
+        assert_eq!(config.publish, Publish::default());
+        assert_eq!(config.publish.policy(), PublishPolicy::default());
     }
 
     #[test]
@@ -292,6 +351,10 @@ mod tests {
         assert!(refusal(&both).contains("plain_http"));
         let policy = format!("{CONFIG}\n[policy.account]\ninitial_capacity = 9000\n");
         assert!(refusal(&policy).contains("initial_capacity"));
+        let gap = CONFIG.replace("dailies = 14", "dailies = 6");
+        assert!(refusal(&gap).contains("gap"));
+        let expired = CONFIG.replace("valid_hours = 72", "valid_hours = 23");
+        assert!(refusal(&expired).contains("expire"));
         let long = CONFIG.replace("label_length = 16", "label_length = 65");
         assert!(refusal(&long).contains("64 bytes"));
         assert!(matches!(

@@ -6,7 +6,10 @@ mod town;
 
 use std::{fs::File, io::BufWriter, path::PathBuf};
 
-use blindbook::client::{SyncState, contacts::Region};
+use blindbook::{
+    client::{SyncState, contacts::Region},
+    store::Pace,
+};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 
 use self::{
@@ -87,7 +90,7 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Option<Failure>, Failure> {
     let enrolled = import.run(&registrar)?;
     say(&format!("   {enrolled}"))?;
 
-    let published = publish::request(service.operator)?;
+    let published = publish::request(service.operator, Pace::Now)?;
     say(&format!("3. {published}"))?;
 
     let before = Saw::read(&service.metrics()?);

@@ -4,10 +4,14 @@ use std::{fmt, io, path::Path, process::ExitCode};
 
 use blindbook::{
     http_client::{Problem, TransportError},
-    store::{PublishError, StoreError},
+    snapshot::ReadError,
+    store::{BaseError, PublishError, StoreError},
 };
 
-use crate::text::{duration, printable};
+use crate::{
+    config::clock,
+    text::{duration, printable},
+};
 
 /// What went wrong, and whose move it is.
 #[derive(Debug)]
@@ -112,13 +116,32 @@ impl fmt::Display for Failure {
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         match error {
-            PublishError::Store(StoreError::Io(_)) | PublishError::Folder(_) => {
-                Self::machine(error)
+            PublishError::Slot(taken) => {
+                let wait = taken.next.saturating_since(clock()).as_secs() + 1;
+                Self::Refused {
+                    message: error.to_string(),
+                    retry_after: Some(wait),
+                }
+                .hint(&slot_hint(wait))
             }
-            PublishError::Set(_) | PublishError::Manifest(_) => Self::defect(error),
+            PublishError::Store(StoreError::Io(_))
+            | PublishError::Folder(_)
+            | PublishError::Published(ReadError::Io(_))
+            | PublishError::Base(BaseError::Io(_)) => Self::machine(error),
+            PublishError::Set(_) | PublishError::Base(_) | PublishError::Manifest(_) => {
+                Self::defect(error)
+            }
             _ => Self::bad_input(error),
         }
     }
+}
+
+/// What to do about a slot that has had its publication.
+pub(crate) fn slot_hint(wait: u64) -> String {
+    format!(
+        "the next one begins in {}; --now publishes all the same",
+        duration(wait)
+    )
 }
 
 impl From<Problem> for Failure {

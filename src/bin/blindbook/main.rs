@@ -20,6 +20,7 @@ mod serve;
 mod simulate;
 mod text;
 mod token;
+mod verify;
 
 use std::{
     fmt,
@@ -75,6 +76,8 @@ enum Command {
     Discover(discover::Args),
     /// Says what is in a segment or a manifest file
     Inspect(inspect::Args),
+    /// Checks a whole published folder, or a mirror of it, against the chain of manifests
+    Verify(verify::Args),
 }
 
 fn main() -> ExitCode {
@@ -147,7 +150,7 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Enrol(args) => emit(&enrol::run(&args)?, json),
         Command::Policy(command) => emit(&policy::run(&command)?, json),
         Command::Simulate(args) => emit(&simulate::run(&args)?, json),
-        Command::Publish(args) => emit(&publish::run(&args)?, json),
+        Command::Publish(args) => emit(&publish::run(&args, json)?, json),
         Command::Discover(args) => {
             let (report, refused) = discover::run(&args)?;
             return emit(&report, json).map(|()| refused.into());
@@ -155,6 +158,10 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Inspect(args) => {
             let (report, forged) = inspect::run(&args)?;
             return emit(&report, json).map(|()| forged.into());
+        }
+        Command::Verify(args) => {
+            let (report, problems) = verify::run(&args)?;
+            return emit(&report, json).map(|()| problems.into());
         }
     }?;
     Ok(Done::All)

@@ -5,9 +5,13 @@ use std::{
     io::Write,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use blindbook::http::{Listeners, Service, ServiceError, serve};
+use blindbook::{
+    http::{Listeners, Service, ServiceError, serve},
+    store::Pace,
+};
 use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
@@ -50,12 +54,12 @@ struct Listening {
 
 pub(crate) fn run(args: &Args, json: bool) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
-    let policy = config
-        .policy
-        .to_string()
-        .lines()
-        .map(String::from)
-        .collect();
+    let policy = [
+        config.policy.to_string(),
+        config.publish.policy().to_string(),
+    ];
+    let lines = policy.iter().flat_map(|policy| policy.lines());
+    let policy = lines.map(String::from).collect();
     let checked = Checked { policy };
     if args.check {
         return crate::emit(&checked, json);
@@ -79,18 +83,25 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<(), Failure> {
         let service = Service::new(parts).await.map_err(service_failure)?;
         if service.published().is_none() {
             // Registrars need a manifest to verify against before anybody can be enrolled.
-            let first = service.publish().await?;
+            let first = service.publish(Pace::Now).await?;
             tracing::info!(
-                members = first.manifest.base().count,
+                members = first.manifest.claims().members(),
                 "first manifest published"
             );
         }
         // Before anybody is told where to send a signal to.
         let stop = stop_signal()?;
         announce(&service, &listeners, json)?;
-        serve(service, listeners, stop)
-            .await
-            .map_err(Failure::machine)?;
+        let publishing = config
+            .publish
+            .automatic
+            .then(|| tokio::spawn(Arc::clone(&service).publish_in_slots()));
+        let served = serve(service, listeners, stop).await;
+        if let Some(publishing) = publishing {
+            // A publication under way is finished all the same.
+            publishing.abort();
+        }
+        served.map_err(Failure::machine)?;
         tracing::info!("stopped");
         Ok(())
     })

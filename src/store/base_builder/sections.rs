@@ -13,7 +13,7 @@ use crate::snapshot::Sink;
 const BUFFER: usize = 1 << 20;
 
 #[derive(Debug)]
-pub(super) struct Sections {
+pub(in crate::store) struct Sections {
     path: PathBuf,
     segment: BufWriter<File>,
     labels_path: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct Sections {
 }
 
 impl Sections {
-    pub(super) fn create(folder: &Path) -> io::Result<Self> {
+    pub(in crate::store) fn create(folder: &Path) -> io::Result<Self> {
         let path = folder.join("segment");
         let labels_path = folder.join("labels");
         let create = |path: &Path| {
@@ -42,12 +42,12 @@ impl Sections {
     }
 
     /// Leaves room for what comes before the tags.
-    pub(super) fn begin(&mut self, head_length: u64) -> io::Result<()> {
+    pub(in crate::store) fn begin(&mut self, head_length: u64) -> io::Result<()> {
         self.segment.seek(SeekFrom::Start(head_length)).map(drop)
     }
 
     /// Puts all of it together; the file is durable when this returns.
-    pub(super) fn finish(self, head: &[u8]) -> io::Result<PathBuf> {
+    pub(in crate::store) fn finish(self, head: &[u8]) -> io::Result<PathBuf> {
         let mut labels = self.labels.into_inner()?;
         let mut segment = self.segment.into_inner()?;
         labels.rewind()?;

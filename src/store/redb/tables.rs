@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! table        key                                    value
-//! meta         "version" | "latest"                   u64
+//! meta         "version" | "latest" | "changes" |     u64
+//!              "settled" | "decoys from" | "decoys to"
 //! buckets      subject[32] kind[1]                    level, microseconds u64
 //! days         meter u8, day u32                      elements u64, baseline u64
 //! suspended    subject[32] kind[1]                    until, microseconds u64
@@ -11,18 +12,23 @@
 //! evaluations  epoch u64                              elements u64
 //! members      epoch_be[8] N[32]                      see `member`
 //! findable     epoch_be[8] N[32]                      label
+//! changed      epoch_be[8] N[32]                      number u64, since u64
 //! forget_by    when_be[8] epoch_be[8] N[32]           -
 //! manifests    sequence u64                           bytes
 //! ```
 //!
-//! Who can't be found has no row in `findable`, which is all that publishing reads.
+//! Who can't be found has no row in `findable`. That and `changed` is all that publishing reads. A row of `changed` counts
+//! while its number is greater than "settled"; `since` is when the member became findable.
 //!
-//! Version 1 had neither `days` nor `suspended`. Its files are taken over: nobody was suspended, and without days the
-//! floors of the policy hold.
+//! Version 1 had neither `days` nor `suspended`, nor `changed`. Its files are taken over: nobody was suspended, without days
+//! the floors of the policy hold, and so many changes are taken for granted that all members are published anew.
 
 use std::{collections::BTreeMap, ops::Bound, vec::Vec};
 
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableError,
+    WriteTransaction,
+};
 use zeroize::Zeroizing;
 
 use super::{member, store_error};
@@ -30,15 +36,19 @@ use crate::{
     label::Label,
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
-        directory::{Audience, Member, MemberRows},
+        directory::{Member, MemberRows},
         quota::{Bucket, ChargeRows, Day, DayRow, Meter, ReplayKey, Suspect},
     },
-    store::{BucketKey, Findable, REPLAY_MEMORY, StoreError, StoredManifest},
+    store::{
+        BucketKey, Changed, Findable, Progress, REPLAY_MEMORY, Settled, StoreError, StoredManifest,
+    },
     timestamp::Timestamp,
 };
 
 /// The version of the tables. A later one is refused.
 pub(super) const VERSION: u64 = 2;
+/// Changes that are taken for granted where none were noted: more than any set has members.
+const UNKNOWN_CHANGES: u64 = 1 << 48;
 /// Old records of charged requests that a new one sweeps away.
 const SWEPT: usize = 4;
 
@@ -55,8 +65,16 @@ const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new(
 const EVALUATIONS: TableDefinition<'_, u64, u64> = TableDefinition::new("evaluations");
 const MEMBERS: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("members");
 const FINDABLE: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("findable");
+const CHANGED: TableDefinition<'_, MemberKey, (u64, u64)> = TableDefinition::new("changed");
 const FORGET_BY: TableDefinition<'_, ForgetKey, ()> = TableDefinition::new("forget_by");
 const MANIFESTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("manifests");
+
+/// The number of the last change to what is published of a member.
+const CHANGES: &str = "changes";
+/// The number of the last one that is published.
+const SETTLED: &str = "settled";
+const DECOYS_FROM: &str = "decoys from";
+const DECOYS_TO: &str = "decoys to";
 
 /// All tables, inside one transaction.
 pub(super) struct Tables<'a> {
@@ -69,6 +87,7 @@ pub(super) struct Tables<'a> {
     evaluations: Table<'a, u64, u64>,
     members: Table<'a, MemberKey, &'static [u8]>,
     findable: Table<'a, MemberKey, &'static [u8]>,
+    changed: Table<'a, MemberKey, (u64, u64)>,
     forget_by: Table<'a, ForgetKey, ()>,
     manifests: Table<'a, u64, &'static [u8]>,
     hot: Hot,
@@ -95,6 +114,7 @@ impl<'a> Tables<'a> {
                 evaluations: transaction.open_table(EVALUATIONS)?,
                 members: transaction.open_table(MEMBERS)?,
                 findable: transaction.open_table(FINDABLE)?,
+                changed: transaction.open_table(CHANGED)?,
                 forget_by: transaction.open_table(FORGET_BY)?,
                 manifests: transaction.open_table(MANIFESTS)?,
                 hot: Hot::default(),
@@ -127,7 +147,10 @@ impl<'a> Tables<'a> {
         let version = self.meta.get("version")?.map(|version| version.value());
         match version {
             Some(VERSION) => Ok(()),
-            Some(1) => self.stamp(VERSION),
+            Some(1) => {
+                self.meta.insert(CHANGES, UNKNOWN_CHANGES)?;
+                self.stamp(VERSION)
+            }
             Some(other) => Err(StoreError::Version(other)),
             None => self.stamp(VERSION),
         }
@@ -195,6 +218,7 @@ impl<'a> Tables<'a> {
     pub(super) fn append_manifest(
         &mut self,
         manifest: &StoredManifest,
+        settled: Settled,
     ) -> Result<bool, StoreError> {
         let next = self
             .manifests
@@ -204,7 +228,29 @@ impl<'a> Tables<'a> {
             return Ok(false);
         }
         self.manifests.insert(next, manifest.bytes.as_slice())?;
+        for (name, number) in [
+            (SETTLED, settled.changes),
+            (DECOYS_FROM, settled.decoys.0),
+            (DECOYS_TO, settled.decoys.1),
+        ] {
+            self.meta.insert(name, number)?;
+        }
         Ok(true)
+    }
+
+    /// Removes rows of changes that are settled.
+    pub(super) fn drop_settled(&mut self, limit: usize) -> Result<usize, StoreError> {
+        let settled = number(&self.meta, SETTLED)?;
+        let mut removed = 0;
+        let rows = self
+            .changed
+            .extract_if(|_, (number, _)| number <= settled)?
+            .take(limit);
+        for row in rows {
+            row?;
+            removed += 1;
+        }
+        Ok(removed)
     }
 }
 
@@ -216,6 +262,61 @@ pub(super) fn latest_manifest(
         sequence: sequence.value(),
         bytes: bytes.value().to_vec(),
     }))
+}
+
+pub(super) fn progress(read: &ReadTransaction) -> Result<Progress, StoreError> {
+    let meta = read.open_table(META).map_err(store_error)?;
+    let findable = read.open_table(FINDABLE).map_err(store_error)?;
+    Ok(Progress {
+        findable: findable.len()?,
+        changes: number(&meta, CHANGES)?,
+        settled: Settled {
+            changes: number(&meta, SETTLED)?,
+            decoys: (number(&meta, DECOYS_FROM)?, number(&meta, DECOYS_TO)?),
+        },
+    })
+}
+
+fn number(
+    meta: &impl ReadableTable<&'static str, u64>,
+    name: &'static str,
+) -> Result<u64, StoreError> {
+    Ok(meta.get(name)?.map_or(0, |number| number.value()))
+}
+
+pub(super) fn changed(
+    read: &ReadTransaction,
+    epoch: Epoch,
+    after: Option<Encoding>,
+    limit: usize,
+) -> Result<Vec<Changed>, StoreError> {
+    let settled = progress(read)?.settled.changes;
+    let table = read.open_table(CHANGED).map_err(store_error)?;
+    let labels = read.open_table(FINDABLE).map_err(store_error)?;
+    let first = member_key(epoch, &after.unwrap_or_default());
+    let last = member_key(epoch, &[0xff; 32]);
+    let mut members = Vec::new();
+    for row in table.range(first..=last)? {
+        if members.len() == limit {
+            break;
+        }
+        let (key, value) = row?;
+        let (key, (number, since)) = (key.value(), value.value());
+        let (_, unblinded) = split_member_key(&key);
+        if after == Some(unblinded) || number <= settled {
+            continue;
+        }
+        let label = labels.get(key)?;
+        let label = label.map(|label| Label::new(label.value()).map_err(|_| damaged("a label")));
+        members.push(Changed {
+            unblinded: UnblindedElement::from_trusted(unblinded),
+            number,
+            shown: label
+                .transpose()?
+                .map(|label| (label, Timestamp::from_micros(since))),
+        });
+    }
+    Ok(members)
 }
 
 pub(super) fn evaluations(read: &ReadTransaction, epoch: Epoch) -> Result<u64, StoreError> {
@@ -410,18 +511,22 @@ impl MemberRows for Tables<'_> {
                 self.forget_by.insert(forget_key(at, &key), ())?;
             }
         }
+        if !Member::shown_alike(before, after) {
+            let number = number(&self.meta, CHANGES)? + 1;
+            let since = after.and_then(Member::shown);
+            let since = since.map_or(0, |(_, since)| since.as_micros());
+            self.meta.insert(CHANGES, number)?;
+            self.changed.insert(key, (number, since))?;
+        }
         match after {
             None => self.members.remove(key)?,
             Some(after) => self
                 .members
                 .insert(key, Zeroizing::new(member::encode(after)).as_slice())?,
         };
-        let label = after
-            .filter(|after| after.audience() == Audience::Everyone)
-            .and_then(Member::label);
-        match label {
+        match after.and_then(Member::shown) {
             None => self.findable.remove(key)?,
-            Some(label) => self.findable.insert(key, label.as_bytes())?,
+            Some((label, _)) => self.findable.insert(key, label.as_bytes())?,
         };
         Ok(())
     }

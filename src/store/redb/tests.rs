@@ -184,6 +184,9 @@ fn a_file_of_version_1_is_taken_over() {
             panic!("refused");
         };
         assert!(receipt.replayed);
+        // Nobody noted what had changed: the next publication reads everybody.
+        let progress = wait(store.progress()).unwrap();
+        assert!(progress.changes - progress.settled.changes > 1 << 40);
     }
 }
 

@@ -21,7 +21,7 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{EvaluationKey, Evaluator, policy::Policy, publish::Terms},
     snapshot::{SnapshotKey, SnapshotPublicKey},
-    store::{Publisher, RedbStore, SegmentFolder},
+    store::{Pace, Publisher, RedbStore, SegmentFolder},
 };
 use rand::{TryRng, rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
@@ -100,7 +100,7 @@ impl DemoService {
         let thread = thread::spawn(move || {
             runtime()?.block_on(async {
                 let service = Service::new(parts).await.map_err(Failure::machine)?;
-                service.publish().await?;
+                service.publish(Pace::Now).await?;
                 // Whoever started this has gone if nobody listens.
                 let _gone = ready.send(());
                 let stop = async {

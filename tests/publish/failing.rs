@@ -1,0 +1,139 @@
+//! A store that fails when it's told to.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use blindbook::{
+    Timestamp,
+    oprf::{Encoding, Epoch},
+    server::{
+        directory::{BatchOutcome, MemberBatch},
+        quota::{ChargeOutcome, Debit, QuotaStore, Suspect},
+    },
+    store::{
+        BucketKey, Changed, Findable, MemoryStore, Progress, Settled, Store, StoreError,
+        StoredManifest, Swept,
+    },
+};
+
+#[derive(Default)]
+pub struct Failing {
+    inner: MemoryStore,
+    append: AtomicBool,
+    read: AtomicBool,
+    /// Pages of members read since it was last told when to fail, and at which to.
+    pages: AtomicUsize,
+    fail_at: AtomicUsize,
+}
+
+fn failure() -> StoreError {
+    StoreError::Io("told to".to_owned())
+}
+
+impl Failing {
+    pub fn fail_next_append(&self) {
+        self.append.store(true, Ordering::SeqCst);
+    }
+
+    pub fn fail_next_read(&self) {
+        self.read.store(true, Ordering::SeqCst);
+    }
+
+    /// Fails at the page with this number, from 1.
+    pub fn fail_findable_at(&self, page: usize) {
+        self.pages.store(0, Ordering::SeqCst);
+        self.fail_at.store(page, Ordering::SeqCst);
+    }
+
+    /// Pages asked for since; counts anew.
+    pub fn pages(&self) -> usize {
+        self.pages.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl QuotaStore for Failing {
+    type Error = StoreError;
+
+    async fn charge(&self, debit: Debit) -> Result<ChargeOutcome, StoreError> {
+        self.inner.charge(debit).await
+    }
+}
+
+impl Store for Failing {
+    async fn change_members(&self, batch: MemberBatch) -> Result<BatchOutcome, StoreError> {
+        self.inner.change_members(batch).await
+    }
+
+    async fn findable(
+        &self,
+        epoch: Epoch,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> Result<Vec<Findable>, StoreError> {
+        let page = self.pages.fetch_add(1, Ordering::SeqCst) + 1;
+        if page == self.fail_at.load(Ordering::SeqCst) {
+            self.fail_at.store(0, Ordering::SeqCst);
+            return Err(failure());
+        }
+        self.inner.findable(epoch, after, limit).await
+    }
+
+    async fn progress(&self) -> Result<Progress, StoreError> {
+        self.inner.progress().await
+    }
+
+    async fn changed(
+        &self,
+        epoch: Epoch,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> Result<Vec<Changed>, StoreError> {
+        if self.read.swap(false, Ordering::SeqCst) {
+            return Err(failure());
+        }
+        self.inner.changed(epoch, after, limit).await
+    }
+
+    async fn drop_settled(&self, limit: usize) -> Result<usize, StoreError> {
+        self.inner.drop_settled(limit).await
+    }
+
+    async fn forget(&self, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.inner.forget(at, limit).await
+    }
+
+    async fn suspend(&self, suspect: Suspect, until: Option<Timestamp>) -> Result<(), StoreError> {
+        self.inner.suspend(suspect, until).await
+    }
+
+    async fn sweep(
+        &self,
+        at: Timestamp,
+        after: Option<BucketKey>,
+        limit: usize,
+    ) -> Result<Swept, StoreError> {
+        self.inner.sweep(at, after, limit).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+
+    async fn key_evaluations(&self, epoch: Epoch) -> Result<u64, StoreError> {
+        self.inner.key_evaluations(epoch).await
+    }
+
+    async fn latest_manifest(&self) -> Result<Option<StoredManifest>, StoreError> {
+        self.inner.latest_manifest().await
+    }
+
+    async fn append_manifest(
+        &self,
+        manifest: StoredManifest,
+        settled: Settled,
+    ) -> Result<bool, StoreError> {
+        if self.append.swap(false, Ordering::SeqCst) {
+            return Err(failure());
+        }
+        self.inner.append_manifest(manifest, settled).await
+    }
+}
