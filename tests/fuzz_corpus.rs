@@ -3,6 +3,8 @@
 #![cfg(feature = "contacts")]
 #![allow(unreachable_pub, missing_docs)]
 
+#[path = "../fuzz/src/changes.rs"]
+mod changes;
 #[path = "../fuzz/src/enrolment.rs"]
 mod enrolment;
 #[path = "../fuzz/src/identifier.rs"]
@@ -38,6 +40,7 @@ fn replay(target: &str, run: impl Fn(&[u8])) {
 
 #[test]
 fn corpora_hold() {
+    replay("changes", changes::run);
     replay("enrolment", enrolment::run);
     replay("identifier", identifier::run);
     replay("manifest", manifest::run);

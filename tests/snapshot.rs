@@ -377,6 +377,23 @@ fn each_break_of_the_chain_has_its_error() {
     let fourth = draft(4, [4; 32], entry(&segment), LABELS);
     let (_, advance) = at_two.advance(&sign(&fourth), NOW).unwrap();
     assert_eq!(advance, Advance::Skipped(1));
+    // Whoever wants to see each one.
+    let watched = start.advance_by_one(&sign(&second), NOW).unwrap();
+    assert_eq!(watched, at_two);
+    assert_eq!(watched.advance_by_one(&sign(&second), NOW).unwrap(), at_two);
+    assert_eq!(
+        at_two.advance_by_one(&sign(&fourth), NOW).unwrap_err(),
+        ChainError::Skipped(1)
+    );
+    assert_eq!(
+        at_two.advance_by_one(&first, NOW).unwrap_err(),
+        ChainError::Rollback
+    );
+
+    // To compare with others, whole or read out.
+    let (long, short) = (at_two.to_string(), format!("{at_two:#}"));
+    assert_eq!((long.len(), short.len()), (2 + 64, 2 + 16));
+    assert!(long.starts_with(&short) && short.starts_with("2:"));
 
     refused(&start, &second, second.not_after + 1, ChainError::Expired);
     refused(

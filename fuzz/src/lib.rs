@@ -1,5 +1,6 @@
 //! What the fuzz targets check, as plain functions: the crate's tests replay the corpora through them.
 
+pub mod changes;
 pub mod enrolment;
 pub mod identifier;
 pub mod manifest;

@@ -40,6 +40,12 @@ impl SyncState {
     ///
     /// Segments that can't be read, don't follow each other, were written wrongly by their own publisher, or are of
     /// another service or epoch than this state.
+    ///
+    /// # Security
+    ///
+    /// Reads what is needed. Bytes that come from somebody else are to be checked as a whole before
+    /// ([`Segment::verify`], [`Segment::verify_runs`]) or while they are read ([`Search::read_all`]): an error that comes up
+    /// only where a contact is tells whoever damaged them that there is one.
     pub fn find<R: ReadAt>(
         &self,
         path: &mut [Segment<R>],

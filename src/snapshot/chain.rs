@@ -50,6 +50,9 @@ pub enum ChainError {
     /// It has another public key for the epoch that is known.
     #[error("the manifest changes the public key within an epoch")]
     KeyChanged,
+    /// So many before it weren't seen, where every one is wanted.
+    #[error("{0} manifests before this one weren't seen")]
+    Skipped(u64),
 }
 
 /// Eighty bytes that aren't a chain state.
@@ -114,6 +117,18 @@ impl ChainState {
             _ => Advance::Skipped(ahead - 1),
         };
         Ok((next, advance))
+    }
+
+    /// Goes on to the next manifest and not beyond it, for whoever watches that none is hidden.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Skipped`], or as [`advance`](Self::advance).
+    pub fn advance_by_one(&self, manifest: &Manifest, now: u64) -> Result<Self, ChainError> {
+        match self.advance(manifest, now)? {
+            (_, Advance::Skipped(unseen)) => Err(ChainError::Skipped(unseen)),
+            (next, Advance::Same | Advance::Next) => Ok(next),
+        }
     }
 
     /// Place in the chain, from 1.

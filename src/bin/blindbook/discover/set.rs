@@ -198,7 +198,7 @@ impl fmt::Display for Fetched {
         };
         write!(f, "fetched {}", bytes(self.bytes))?;
         match (self.fraction, self.bases) {
-            (Some(fraction), _) => write!(f, ": {:.3} % of the base", fraction * 100.0)?,
+            (Some(fraction), _) => write!(f, ": {:.1} % of the base", fraction * 100.0)?,
             (None, 0) => {}
             (None, bases) => write!(f, ": {}", many(bases, "base"))?,
         }
