@@ -298,6 +298,23 @@ fn a_service_from_its_keys_to_the_contacts_that_are_found() {
     );
     assert_eq!(verified["leftover"], serde_json::json!([]));
 
+    // Copied to where any web server can serve it, once.
+    let mirror = || {
+        let mut mirror = blindbook(&["mirror", "--snapshot-key"]);
+        mirror
+            .arg(service.path("service/snapshot.pub"))
+            .arg(&segments)
+            .arg(format!("file://{}", service.path("mirror").display()));
+        mirror
+    };
+    let copied = succeed(&mut mirror());
+    assert_eq!(copied["segments"], verified["segments"]);
+    assert_eq!(succeed(&mut mirror())["segments"], 0);
+    assert_eq!(
+        fs::read(service.path("mirror/v1/manifest")).unwrap(),
+        fs::read(segments.join("latest")).unwrap()
+    );
+
     // A mirror that has lost a manifest and been tampered with.
     let latest = fs::read(segments.join("latest")).unwrap();
     fs::write(segments.join("a".repeat(64)), b"?").unwrap();

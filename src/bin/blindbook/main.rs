@@ -12,6 +12,7 @@ mod files;
 mod hex;
 mod inspect;
 mod keygen;
+mod mirror;
 mod policy;
 mod publish;
 mod registrar;
@@ -72,6 +73,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Publishes who can be found now
     Publish(publish::Args),
+    /// Copies what is published to an object store
+    Mirror(mirror::Args),
     /// Finds which contacts of an address book use a service (the client's side)
     Discover(discover::Args),
     /// Says what is in a segment or a manifest file
@@ -151,6 +154,7 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Policy(command) => emit(&policy::run(&command)?, json),
         Command::Simulate(args) => emit(&simulate::run(&args)?, json),
         Command::Publish(args) => emit(&publish::run(&args, json)?, json),
+        Command::Mirror(args) => emit(&mirror::run(&args)?, json),
         Command::Discover(args) => {
             let (report, refused) = discover::run(&args)?;
             return emit(&report, json).map(|()| refused.into());
