@@ -12,10 +12,11 @@ use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
 use super::element::PublicKey;
+#[cfg(feature = "client")]
+use crate::secret::declassify;
 use crate::{
     group::{ENCODED_LENGTH, Element, Encoding, Scalar},
     kernel::{Elements, fill_chunks},
-    secret::declassify,
     suite::{Expander, SEED_DST},
 };
 

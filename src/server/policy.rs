@@ -1,7 +1,7 @@
 //! Every limit of the service in one value.
 //!
-//! Layer 4: stands on nothing but [`Timestamp`] and must not know how charges are stored. The limits are
-//! enforced by [`quota::charge`](super::quota::charge) and nowhere else.
+//! Layer 4: stands on nothing but [`Timestamp`](crate::timestamp::Timestamp) and must not know how charges are
+//! stored. The limits are enforced by [`quota::charge`](super::quota::charge) and nowhere else.
 //!
 //! The unit is one element in an evaluation request. Defaults: DESIGN, section 8.
 
