@@ -231,8 +231,8 @@ mod tests {
         let runs = Runs::new(3, alloc::vec![0, 3, 4, 7]).unwrap();
         assert_eq!(runs.shards(3), [0..1, 3..5, 7..8]);
         assert_eq!(runs.shards(5), [0..4, 12..20, 28..32]);
-        assert_eq!(runs.shards(2), [0..4]);
-        assert_eq!(runs.shards(0), [0..1]);
+        assert!(runs.shards(2).into_iter().eq(core::iter::once(0..4)));
+        assert!(runs.shards(0).into_iter().eq(core::iter::once(0..1)));
         for (bits, indexes) in [
             (3, &[][..]),
             (3, &[1, 1]),
