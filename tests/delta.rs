@@ -3,14 +3,14 @@
 #[path = "support/published.rs"]
 mod published;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use blindbook::{
     label::LabelLength,
     oprf::{Epoch, Tag},
     snapshot::{
-        BuildError, Forward, Kind, Manifest, Merge, ReadError, Search, Segment, SegmentBuilder,
-        SegmentEntry, SegmentError, SignedManifest, Sink, cheapest_path,
+        BuildError, Forward, Kind, Manifest, ManifestError, Merge, ReadError, Search, Segment,
+        SegmentBuilder, SegmentEntry, SegmentError, SignedManifest, Sink, cheapest_path,
     },
 };
 use proptest::prelude::*;
@@ -219,6 +219,8 @@ proptest! {
         for pair in sets.windows(2) {
             segments.push(delta(Kind::Daily, &pair[0], &pair[1]));
         }
+        // Days that change the same have the same delta, which isn't named twice.
+        prop_assume!(segments.iter().collect::<BTreeSet<_>>().len() == segments.len());
         check(&sets, &segments, &probes);
     }
 
@@ -231,6 +233,8 @@ proptest! {
         for pair in sets.windows(2) {
             segments.push(delta(Kind::Daily, &pair[0], &pair[1]));
         }
+        // Days that change the same have the same delta, which isn't named twice.
+        prop_assume!(segments.iter().collect::<BTreeSet<_>>().len() == segments.len());
         let honest = manifest(&segments);
         let target = usize::from(flips[0].0) % segments.len();
         for (at, flip) in flips {
@@ -332,6 +336,22 @@ fn a_signed_delta_that_adds_who_is_there_is_refused() {
         Err(Failure::Segment(SegmentError::NotCanonical))
     ));
     assert_eq!(sets.len(), 3);
+}
+
+/// Two days on which nothing changes have one and the same delta. A manifest that named it twice sent whoever opens the
+/// second one to the set that the first one changes.
+#[test]
+fn no_manifest_names_a_segment_twice() {
+    let (sets, segments) = two_days();
+    let idle = delta(Kind::Daily, &sets[0], &sets[0]);
+    let mut named = draft(9, [1; 32], entry(&segments[0]), LABELS);
+    named.segments.push(delta_entry(Kind::Daily, &idle, 1, 2));
+    key().sign(&named).unwrap();
+    named.segments.push(delta_entry(Kind::Daily, &idle, 2, 3));
+    assert_eq!(
+        key().sign(&named).unwrap_err(),
+        ManifestError::BadField("segments")
+    );
 }
 
 #[test]

@@ -201,6 +201,14 @@ impl ManifestDraft {
                 && entry.from < entry.to
                 && entry.to <= self.sequence
         };
+        // A segment is known by its id, so no other one may have it.
+        let repeated = |(at, entry): (usize, &SegmentEntry)| {
+            let mut before = self.segments.iter().take(at);
+            before.any(|other| other.id == entry.id)
+        };
+        if self.segments.iter().enumerate().any(repeated) {
+            return bad("segments");
+        }
         // Whoever has nothing gets to the newest set.
         let reached = cheapest_path(&self.segments, self.newest(), |_| 1).is_some();
         if !self.segments.iter().all(forward) || !reached {
