@@ -135,6 +135,12 @@ impl<'a> Reader<'a> {
         let parameter = u32::from(parameter);
         let low = match parameter {
             0 => 0,
+            // Nearly always at hand: a filled buffer has 56 bits.
+            _ if parameter <= self.count => {
+                let low = self.buffer >> (64 - parameter);
+                self.skip(parameter)?;
+                low
+            }
             1..=32 => self.bits(parameter)?,
             _ => (self.bits(parameter - 32)? << 32) | self.bits(32)?,
         };
