@@ -30,7 +30,7 @@ use crate::{
         FileSource, Manifest, ManifestDraft, ReadError, Segment, SegmentEntry, SignedManifest,
         SnapshotPublicKey,
     },
-    store::SegmentFolder,
+    store::{SegmentFolder, hex},
 };
 
 /// Bytes of a part of an upload.
@@ -313,8 +313,4 @@ fn attributes(cached: &'static str) -> Attributes {
         (Attribute::CacheControl, cached),
         (Attribute::ContentType, OCTETS),
     ])
-}
-
-fn hex(id: &[u8; 32]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -23,6 +23,8 @@ pub use publisher::{Building, Pace, Publication, PublishError, Publisher, Work};
 #[cfg(feature = "store")]
 pub use redb::RedbStore;
 pub use segments::SegmentFolder;
+#[cfg(feature = "publish")]
+pub(crate) use segments::hex;
 
 use crate::{
     label::Label,

@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// The folder: that of the configuration, or a mirror of it
     folder: PathBuf,
     /// The service's snapshot key: 64 hexadecimal digits, or a file with them
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY|FILE", env = "BLINDBOOK_SNAPSHOT_KEY")]
     snapshot_key: String,
 }
 
