@@ -1,5 +1,8 @@
 //! A store that forgets everything when the process ends: for tests and for trying things out.
 
+mod members;
+mod quota;
+
 use std::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -11,16 +14,14 @@ use std::{
 };
 
 use super::{
-    BucketKey, Changed, Findable, Progress, REPLAY_MEMORY, Settled, Store, StoreError,
-    StoredManifest, Swept,
+    BucketKey, Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, Swept,
 };
 use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::{Audience, BatchOutcome, Member, MemberBatch, MemberRows, change},
         quota::{
-            Bucket, ChargeOutcome, ChargeRows, Day, DayRow, Debit, Meter, QuotaStore, ReplayKey,
-            Suspect, charge,
+            ChargeOutcome, ChargeRows, Day, DayRow, Debit, Meter, QuotaStore, Suspect, charge,
         },
     },
     timestamp::Timestamp,
@@ -221,117 +222,6 @@ impl Store for MemoryStore {
         rows.progress.settled = settled;
         Ok(true)
     }
-}
-
-impl ChargeRows for Rows {
-    type Error = Infallible;
-
-    fn latest(&mut self) -> Result<Option<Timestamp>, Self::Error> {
-        Ok(self.latest)
-    }
-
-    fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, Self::Error> {
-        Ok(self.levels.get(&bucket.encode()).copied())
-    }
-
-    fn charged(
-        &mut self,
-        request: &ReplayKey,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, Self::Error> {
-        let then = self.charged.get(request.as_bytes().as_slice()).copied();
-        Ok(then.filter(|then| !is_old(*then, now)))
-    }
-
-    fn evaluations(&mut self, epoch: Epoch) -> Result<u64, Self::Error> {
-        Ok(self.evaluations.get(&epoch.get()).copied().unwrap_or(0))
-    }
-
-    fn suspended(&mut self, suspect: &Suspect) -> Result<Option<Timestamp>, Self::Error> {
-        Ok(self.suspended.get(suspect).copied())
-    }
-
-    fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, Self::Error> {
-        Ok(self.days.get(&(meter, day)).copied())
-    }
-
-    fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), Self::Error> {
-        self.days.insert((meter, day), row);
-        Ok(())
-    }
-
-    fn set_latest(&mut self, now: Timestamp) -> Result<(), Self::Error> {
-        self.latest = Some(now);
-        Ok(())
-    }
-
-    fn set_level(&mut self, bucket: &Bucket, level: Timestamp) -> Result<(), Self::Error> {
-        self.levels.insert(bucket.encode(), level);
-        Ok(())
-    }
-
-    fn set_charged(&mut self, request: &ReplayKey, now: Timestamp) -> Result<(), Self::Error> {
-        while let Some((then, key)) = self.order.front()
-            && is_old(*then, now)
-        {
-            if self.charged.get(key) == Some(then) {
-                self.charged.remove(key);
-            }
-            self.order.pop_front();
-        }
-        let key: Box<[u8]> = request.as_bytes().as_slice().into();
-        self.order.push_back((now, key.clone()));
-        self.charged.insert(key, now);
-        Ok(())
-    }
-
-    fn set_evaluations(&mut self, epoch: Epoch, evaluations: u64) -> Result<(), Self::Error> {
-        self.evaluations.insert(epoch.get(), evaluations);
-        Ok(())
-    }
-}
-
-impl MemberRows for Rows {
-    type Error = Infallible;
-
-    fn member(
-        &mut self,
-        epoch: Epoch,
-        unblinded: &Encoding,
-    ) -> Result<Option<Member>, Self::Error> {
-        Ok(self.members.get(&(epoch.get(), *unblinded)).cloned())
-    }
-
-    fn set_member(
-        &mut self,
-        epoch: Epoch,
-        unblinded: &Encoding,
-        before: Option<&Member>,
-        after: Option<&Member>,
-    ) -> Result<(), Self::Error> {
-        let key = (epoch.get(), *unblinded);
-        if let Some(at) = before.and_then(Member::forget_at) {
-            self.forget_at.remove(&(at, key));
-        }
-        if !Member::shown_alike(before, after) {
-            self.progress.changes += 1;
-            self.changed.insert(key, self.progress.changes);
-        }
-        match after {
-            None => {
-                self.members.remove(&key);
-            }
-            Some(after) => {
-                self.forget_at.extend(after.forget_at().map(|at| (at, key)));
-                self.members.insert(key, after.clone());
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_old(then: Timestamp, now: Timestamp) -> bool {
-    now.as_micros().saturating_sub(then.as_micros()) >= REPLAY_MEMORY
 }
 
 impl fmt::Debug for MemoryStore {
