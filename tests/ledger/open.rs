@@ -20,12 +20,12 @@ use crate::roles::{EPOCH, now};
 const T0: u64 = 1_800_000_000;
 const HOUR: u64 = 3_600;
 
-pub fn hour(number: u64) -> Hour {
+pub(crate) fn hour(number: u64) -> Hour {
     Hour::of(Timestamp::from_secs(T0 + number * HOUR))
 }
 
 /// A charge of an old account that comes from nowhere in particular.
-pub fn charge(account: u8, elements: u32, digest: u8, seconds: u64) -> Charge {
+pub(crate) fn charge(account: u8, elements: u32, digest: u8, seconds: u64) -> Charge {
     Charge {
         account: AccountKey::new([account; 32]),
         scope: Scope::Discover,
@@ -45,7 +45,7 @@ fn reason<T: std::fmt::Debug>(outcome: Result<T, AdmitError<StoreError>>) -> Ref
     }
 }
 
-pub fn every_request_is_counted_in_its_hour(store: &impl Store) {
+pub(crate) fn every_request_is_counted_in_its_hour(store: &impl Store) {
     let mut policy = Policy::default();
     policy.account.request_burst = 3;
     let quota = Quota::new(policy, store).unwrap();
@@ -106,7 +106,7 @@ pub fn every_request_is_counted_in_its_hour(store: &impl Store) {
     assert_eq!(page(hour(2), None, 9), []);
 }
 
-pub fn young_accounts_are_counted_by_network(store: &impl Store) {
+pub(crate) fn young_accounts_are_counted_by_network(store: &impl Store) {
     let quota = Quota::new(Policy::default(), store).unwrap();
     let [net64, net48, net32] = [1, 2, 3].map(|number| NetworkKey::new([number; 32]));
     let origin = Origin::V6 {
@@ -167,7 +167,7 @@ pub fn young_accounts_are_counted_by_network(store: &impl Store) {
 }
 
 /// The oldest hour waits for a day and then for one more: nothing is decided any more, not even a refusal by a limit.
-pub fn nothing_is_evaluated_while_the_ledger_is_behind(store: &impl Store) {
+pub(crate) fn nothing_is_evaluated_while_the_ledger_is_behind(store: &impl Store) {
     let quota = Quota::new(Policy::default(), store).unwrap();
     now(quota.admit(charge(1, 16, 1, HOUR - 1))).unwrap();
     now(quota.admit(charge(1, 16, 2, 25 * HOUR - 1))).unwrap();
