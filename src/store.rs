@@ -9,6 +9,7 @@
 //! | `RedbStore` (feature `store`) | yes | one machine |
 
 mod base_builder;
+mod ledger;
 mod memory;
 mod publisher;
 #[cfg(feature = "store")]
@@ -18,6 +19,7 @@ mod segments;
 use std::{future::Future, string::String, vec::Vec};
 
 pub use base_builder::{BaseBuilder, BaseError, BuiltBase, Duplicates, LEAST_MEMORY};
+pub use ledger::LedgerStore;
 pub use memory::MemoryStore;
 pub use publisher::{Building, Pace, Publication, PublishError, Publisher, Work};
 #[cfg(feature = "store")]
@@ -125,8 +127,8 @@ pub struct Swept {
 
 /// Everything that a service keeps.
 ///
-/// Quota rows come with [`QuotaStore`]. Time comes in; a store reads no clock.
-pub trait Store: QuotaStore<Error = StoreError> + Send + Sync + 'static {
+/// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`]. Time comes in; a store reads no clock.
+pub trait Store: QuotaStore<Error = StoreError> + LedgerStore + Send + Sync + 'static {
     /// Makes a batch of changes to the directory, by
     /// [`directory::change`](crate::server::directory::change()).
     ///

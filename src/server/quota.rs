@@ -11,6 +11,7 @@
 //! Every limit is a draw in [`charge()`], so that no way of learning "is x a member" has limits of its own, and all
 //! draws of one request are taken in one step, or none.
 
+mod activity;
 mod charge;
 mod debit;
 mod gcra;
@@ -21,6 +22,7 @@ mod rows;
 
 use core::{error::Error, fmt, future::Future, num::NonZeroU32};
 
+pub use activity::{AccountKind, Activity, Hour, NetworkActivity};
 pub use charge::charge;
 pub use debit::{Bucket, Debit, Draw, ReplayKey, Shares, Suspect};
 pub(crate) use gcra::DAY;

@@ -1,5 +1,6 @@
 //! A store that forgets everything when the process ends: for tests and for trying things out.
 
+mod ledger;
 mod members;
 mod quota;
 
@@ -13,6 +14,7 @@ use std::{
     vec::Vec,
 };
 
+use self::ledger::Ledger;
 use super::{
     BucketKey, Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, Swept,
 };
@@ -43,6 +45,7 @@ struct Rows {
     /// The keys of `charged`, oldest first.
     order: VecDeque<(Timestamp, Box<[u8]>)>,
     evaluations: HashMap<u64, u64>,
+    ledger: Ledger,
     members: BTreeMap<MemberKey, Member>,
     forget_at: BTreeSet<(Timestamp, MemberKey)>,
     /// The number of each member's last change that isn't settled.

@@ -12,6 +12,7 @@
 //!
 //! The tables are drawn in [`tables`].
 
+mod ledger;
 mod member;
 mod tables;
 #[cfg(test)]
@@ -102,7 +103,7 @@ impl RedbStore {
 }
 
 impl RedbStore {
-    fn read<T>(
+    pub(in crate::store::redb) fn read<T>(
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

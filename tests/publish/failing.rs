@@ -7,11 +7,14 @@ use blindbook::{
     oprf::{Encoding, Epoch},
     server::{
         directory::{BatchOutcome, MemberBatch},
-        quota::{ChargeOutcome, Debit, QuotaStore, Suspect},
+        quota::{
+            AccountKey, Activity, ChargeOutcome, Debit, Hour, NetworkActivity, NetworkKey,
+            QuotaStore, Suspect,
+        },
     },
     store::{
-        BucketKey, Changed, Findable, MemoryStore, Progress, Settled, Store, StoreError,
-        StoredManifest, Swept,
+        BucketKey, Changed, Findable, LedgerStore, MemoryStore, Progress, Settled, Store,
+        StoreError, StoredManifest, Swept,
     },
 };
 
@@ -55,6 +58,30 @@ impl QuotaStore for Failing {
 
     async fn charge(&self, debit: Debit) -> Result<ChargeOutcome, StoreError> {
         self.inner.charge(debit).await
+    }
+}
+
+impl LedgerStore for Failing {
+    async fn oldest_open(&self) -> Result<Option<Hour>, StoreError> {
+        self.inner.oldest_open().await
+    }
+
+    async fn open_activity(
+        &self,
+        hour: Hour,
+        after: Option<AccountKey>,
+        limit: usize,
+    ) -> Result<Vec<(AccountKey, Activity)>, StoreError> {
+        self.inner.open_activity(hour, after, limit).await
+    }
+
+    async fn open_network_activity(
+        &self,
+        hour: Hour,
+        after: Option<NetworkKey>,
+        limit: usize,
+    ) -> Result<Vec<(NetworkKey, NetworkActivity)>, StoreError> {
+        self.inner.open_network_activity(hour, after, limit).await
     }
 }
 

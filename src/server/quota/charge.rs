@@ -3,10 +3,15 @@
 use core::time::Duration;
 
 use super::{
-    Bucket, ChargeOutcome, ChargeRows, Day, DayRow, Debit, Draw, Meter, MeterRule, QuotaStatus,
-    Receipt, Refusal, RefusalReason, Shares, Suspect, Usage, meter::day_row,
+    Bucket, ChargeOutcome, ChargeRows, Day, DayRow, Debit, Draw, Hour, Meter, MeterRule,
+    QuotaStatus, Receipt, Refusal, RefusalReason, Shares, Suspect, Usage,
+    activity::{Asked, record},
+    meter::day_row,
 };
 use crate::server::Timestamp;
+
+/// How long a service may need to catch up with its ledger.
+const CATCH_UP: Duration = Duration::from_secs(60);
 
 /// Decides on a charge and takes the debit: the single charging function of the service.
 ///
@@ -15,12 +20,15 @@ use crate::server::Timestamp;
 /// 1. *Clock.* A little behind the latest charge counts as that time; so a clock that goes back gives
 ///    nothing. Further off, either way, everything is refused and nothing changes. A jump ahead within the
 ///    limit fills each bucket, once.
-/// 2. *Suspensions*, of the account, of its network, of all young accounts.
-/// 3. *Request rate.* Refused requests are drawn too, from here on: guessing at the quota isn't free.
-/// 4. *Repeated request.* Within 24 hours: admitted, and no elements are drawn.
-/// 5. *Size*, *key budget*.
-/// 6. *Elements*: of the account; of its networks and of all young accounts while it is young; of everybody. All
+/// 2. *Ledger.* While hours wait too long to be sealed, everything is refused: without evidence nothing is evaluated.
+/// 3. *Suspensions*, of the account, of its network, of all young accounts.
+/// 4. *Request rate.* Refused requests are drawn too, from here on: guessing at the quota isn't free.
+/// 5. *Repeated request.* Within 24 hours: admitted, and no elements are drawn.
+/// 6. *Size*, *key budget*.
+/// 7. *Elements*: of the account; of its networks and of all young accounts while it is young; of everybody. All
 ///    draws are decided before the first one is written, and either all are written or none.
+///
+/// Whatever is decided from the request rate on is counted in the hour's [`Activity`](super::Activity), in the same step.
 ///
 /// # Errors
 ///
@@ -29,13 +37,7 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
     let latest = rows.latest()?.unwrap_or(debit.at);
     let now = latest.max(debit.at);
     let level = rows.level(&debit.elements.bucket)?;
-    let refuse = |reason, retry_after| {
-        Ok(ChargeOutcome::Refused(Refusal {
-            reason,
-            retry_after,
-            status: debit.status(level, now),
-        }))
-    };
+    let refuse = |reason, retry_after| Ok(debit.refuse(reason, retry_after, level, now));
 
     if debit.at.saturating_add(debit.clock_back) < latest {
         let wait = latest.saturating_since(debit.at.saturating_add(debit.clock_back));
@@ -44,11 +46,29 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
     if debit.at > latest.saturating_add(debit.clock_ahead) {
         return refuse(RefusalReason::ClockJumpedAhead, None);
     }
+    if rows
+        .oldest_open()?
+        .is_some_and(|oldest| Hour::of(now).since(oldest) > debit.ledger_behind)
+    {
+        return refuse(RefusalReason::LedgerBehind, Some(CATCH_UP));
+    }
     if let Some((reason, until)) = suspension(rows, debit, now)? {
         let wait = (until < Timestamp::MAX).then(|| until.saturating_since(now));
         return refuse(reason, wait);
     }
+    let outcome = draw(rows, debit, level, now)?;
+    record(rows, debit, now, asked(debit, &outcome))?;
+    Ok(outcome)
+}
 
+/// Draws the request and, if all limits allow it, its elements.
+fn draw<R: ChargeRows>(
+    rows: &mut R,
+    debit: &Debit,
+    level: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<ChargeOutcome, R::Error> {
+    let refuse = |reason, retry_after| Ok(debit.refuse(reason, retry_after, level, now));
     let requests = &debit.requests;
     let requests_level = rows.level(&requests.bucket)?;
     let Some(requests_level) = requests.limit.draw(requests_level, 1, now) else {
@@ -100,6 +120,21 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
         young: plan.usage(Meter::Young),
         service: plan.usage(Meter::Service),
     }))
+}
+
+fn asked(debit: &Debit, outcome: &ChargeOutcome) -> Asked {
+    match outcome {
+        ChargeOutcome::Refused(_) => Asked {
+            refused: true,
+            ..Asked::default()
+        },
+        ChargeOutcome::Admitted(receipt) if receipt.replayed => Asked::default(),
+        ChargeOutcome::Admitted(receipt) => Asked {
+            elements: debit.count.get(),
+            emptied: receipt.status.remaining < receipt.status.capacity / 10,
+            ..Asked::default()
+        },
+    }
 }
 
 /// Who is suspended, and until when.
@@ -249,6 +284,20 @@ impl Plan {
 }
 
 impl Debit {
+    fn refuse(
+        &self,
+        reason: RefusalReason,
+        retry_after: Option<Duration>,
+        level: Option<Timestamp>,
+        now: Timestamp,
+    ) -> ChargeOutcome {
+        ChargeOutcome::Refused(Refusal {
+            reason,
+            retry_after,
+            status: self.status(level, now),
+        })
+    }
+
     fn status(&self, level: Option<Timestamp>, now: Timestamp) -> QuotaStatus {
         QuotaStatus {
             remaining: self.elements.limit.remaining(level, now),

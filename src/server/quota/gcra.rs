@@ -15,6 +15,8 @@ use crate::server::Timestamp;
 
 /// Microseconds of a day.
 pub(crate) const DAY: u64 = 86_400_000_000;
+/// Microseconds of an hour.
+pub(super) const HOUR: u64 = DAY / 24;
 
 /// What a bucket holds and how fast it fills, at every point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! What the charging function reads and writes.
 
-use super::{Bucket, Day, DayRow, Meter, ReplayKey, Suspect};
+use super::{
+    AccountKey, Activity, Bucket, Day, DayRow, Hour, Meter, NetworkActivity, NetworkKey, ReplayKey,
+    Suspect,
+};
 use crate::{oprf::Epoch, server::Timestamp};
 
 /// The rows that [`charge()`](super::charge()) reads and writes, inside one atomic step of a store.
@@ -54,6 +57,35 @@ pub trait ChargeRows {
     /// The row can't be read.
     fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, Self::Error>;
 
+    /// What an account has done in an hour; `None` if it hasn't asked.
+    ///
+    /// # Errors
+    ///
+    /// The row can't be read.
+    fn activity(
+        &mut self,
+        hour: Hour,
+        account: &AccountKey,
+    ) -> Result<Option<Activity>, Self::Error>;
+
+    /// What the young accounts of a network have done in an hour; `None` if nobody has asked.
+    ///
+    /// # Errors
+    ///
+    /// The row can't be read.
+    fn network_activity(
+        &mut self,
+        hour: Hour,
+        network: &NetworkKey,
+    ) -> Result<Option<NetworkActivity>, Self::Error>;
+
+    /// The oldest hour with a row in [`Self::activity`]; `None` if there is no row.
+    ///
+    /// # Errors
+    ///
+    /// The row can't be read.
+    fn oldest_open(&mut self) -> Result<Option<Hour>, Self::Error>;
+
     /// Replaces [`Self::latest`].
     ///
     /// # Errors
@@ -88,4 +120,28 @@ pub trait ChargeRows {
     ///
     /// The row can't be written.
     fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), Self::Error>;
+
+    /// Replaces [`Self::activity`].
+    ///
+    /// # Errors
+    ///
+    /// The row can't be written.
+    fn set_activity(
+        &mut self,
+        hour: Hour,
+        account: &AccountKey,
+        row: Activity,
+    ) -> Result<(), Self::Error>;
+
+    /// Replaces [`Self::network_activity`].
+    ///
+    /// # Errors
+    ///
+    /// The row can't be written.
+    fn set_network_activity(
+        &mut self,
+        hour: Hour,
+        network: &NetworkKey,
+        row: NetworkActivity,
+    ) -> Result<(), Self::Error>;
 }

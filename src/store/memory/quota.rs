@@ -5,7 +5,10 @@ use std::{boxed::Box, convert::Infallible};
 use super::Rows;
 use crate::{
     oprf::Epoch,
-    server::quota::{Bucket, ChargeRows, Day, DayRow, Meter, ReplayKey, Suspect},
+    server::quota::{
+        AccountKey, Activity, Bucket, ChargeRows, Day, DayRow, Hour, Meter, NetworkActivity,
+        NetworkKey, ReplayKey, Suspect,
+    },
     store::REPLAY_MEMORY,
     timestamp::Timestamp,
 };
@@ -40,6 +43,46 @@ impl ChargeRows for Rows {
 
     fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, Self::Error> {
         Ok(self.days.get(&(meter, day)).copied())
+    }
+
+    fn activity(
+        &mut self,
+        hour: Hour,
+        account: &AccountKey,
+    ) -> Result<Option<Activity>, Self::Error> {
+        Ok(self.ledger.activity.get(&(hour, *account)).copied())
+    }
+
+    fn network_activity(
+        &mut self,
+        hour: Hour,
+        network: &NetworkKey,
+    ) -> Result<Option<NetworkActivity>, Self::Error> {
+        Ok(self.ledger.network_activity.get(&(hour, *network)).copied())
+    }
+
+    fn oldest_open(&mut self) -> Result<Option<Hour>, Self::Error> {
+        Ok(self.ledger.oldest_open())
+    }
+
+    fn set_activity(
+        &mut self,
+        hour: Hour,
+        account: &AccountKey,
+        row: Activity,
+    ) -> Result<(), Self::Error> {
+        self.ledger.activity.insert((hour, *account), row);
+        Ok(())
+    }
+
+    fn set_network_activity(
+        &mut self,
+        hour: Hour,
+        network: &NetworkKey,
+        row: NetworkActivity,
+    ) -> Result<(), Self::Error> {
+        self.ledger.network_activity.insert((hour, *network), row);
+        Ok(())
     }
 
     fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), Self::Error> {

@@ -10,6 +10,8 @@
 //! charged      replay key[77]                         when, microseconds u64
 //! charged_by   when u64, replay key[77]               -
 //! evaluations  epoch u64                              elements u64
+//! activity     hour_be[4] account[32]                 see `Activity::encode`
+//! net_activity hour_be[4] network[32]                 young accounts u32, elements u64
 //! members      epoch_be[8] N[32]                      see `member`
 //! findable     epoch_be[8] N[32]                      label
 //! changed      epoch_be[8] N[32]                      number u64, since u64
@@ -21,8 +23,10 @@
 //! while its number is greater than "settled"; `since` is when the member became findable.
 //!
 //! Version 1 had neither `days` nor `suspended`, nor `changed`. Its files are taken over: nobody was suspended, without days
-//! the floors of the policy hold, and so many changes are taken for granted that all members are published anew.
+//! the floors of the policy hold, and so many changes are taken for granted that all members are published anew. Version 2
+//! had no `activity`: nobody has done anything in hours that nobody wrote down.
 
+mod ledger;
 mod members;
 mod published;
 mod quota;
@@ -31,20 +35,22 @@ use std::collections::BTreeMap;
 
 use redb::{ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
+use self::ledger::HourKey;
 pub(super) use self::{
+    ledger::{oldest_open, open_activity, open_network_activity},
     members::{changed, findable},
     published::{latest_manifest, progress},
     quota::{evaluations, full_buckets, latest},
 };
 use super::store_error;
 use crate::{
-    server::quota::{DayRow, ReplayKey},
+    server::quota::{Activity, DayRow, Hour, NetworkActivity, ReplayKey},
     store::StoreError,
     timestamp::Timestamp,
 };
 
 /// The version of the tables. A later one is refused.
-pub(super) const VERSION: u64 = 2;
+pub(super) const VERSION: u64 = 3;
 /// Changes that are taken for granted where none were noted: more than any set has members.
 const UNKNOWN_CHANGES: u64 = 1 << 48;
 /// Old records of charged requests that a new one sweeps away.
@@ -61,6 +67,10 @@ const SUSPENDED: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("susp
 const CHARGED: TableDefinition<'_, Replay, u64> = TableDefinition::new("charged");
 const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new("charged_by");
 const EVALUATIONS: TableDefinition<'_, u64, u64> = TableDefinition::new("evaluations");
+const ACTIVITY: TableDefinition<'_, HourKey, [u8; Activity::ENCODED]> =
+    TableDefinition::new("activity");
+const NETWORK_ACTIVITY: TableDefinition<'_, HourKey, (u32, u64)> =
+    TableDefinition::new("net_activity");
 const MEMBERS: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("members");
 const FINDABLE: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("findable");
 const CHANGED: TableDefinition<'_, MemberKey, (u64, u64)> = TableDefinition::new("changed");
@@ -83,6 +93,8 @@ pub(super) struct Tables<'a> {
     charged: Table<'a, Replay, u64>,
     charged_by: Table<'a, (u64, Replay), ()>,
     evaluations: Table<'a, u64, u64>,
+    activity: Table<'a, HourKey, [u8; Activity::ENCODED]>,
+    network_activity: Table<'a, HourKey, (u32, u64)>,
     members: Table<'a, MemberKey, &'static [u8]>,
     findable: Table<'a, MemberKey, &'static [u8]>,
     changed: Table<'a, MemberKey, (u64, u64)>,
@@ -91,12 +103,16 @@ pub(super) struct Tables<'a> {
     hot: Hot,
 }
 
-/// Rows that every charge changes, until the transaction ends: a group of charges writes each of them once.
+/// Rows that every charge changes, until the transaction ends: a group of charges writes each of them once, in the order of
+/// their keys.
 #[derive(Default)]
 struct Hot {
     latest: Option<Timestamp>,
     evaluations: BTreeMap<u64, u64>,
     days: BTreeMap<(u8, u32), DayRow>,
+    activity: BTreeMap<HourKey, Activity>,
+    network_activity: BTreeMap<HourKey, NetworkActivity>,
+    oldest_open: Option<Hour>,
 }
 
 impl<'a> Tables<'a> {
@@ -110,6 +126,8 @@ impl<'a> Tables<'a> {
                 charged: transaction.open_table(CHARGED)?,
                 charged_by: transaction.open_table(CHARGED_BY)?,
                 evaluations: transaction.open_table(EVALUATIONS)?,
+                activity: transaction.open_table(ACTIVITY)?,
+                network_activity: transaction.open_table(NETWORK_ACTIVITY)?,
                 members: transaction.open_table(MEMBERS)?,
                 findable: transaction.open_table(FINDABLE)?,
                 changed: transaction.open_table(CHANGED)?,
@@ -127,6 +145,9 @@ impl<'a> Tables<'a> {
             latest,
             evaluations,
             days,
+            activity,
+            network_activity,
+            oldest_open: _,
         } = self.hot;
         if let Some(latest) = latest {
             self.meta.insert("latest", latest.as_micros())?;
@@ -136,6 +157,13 @@ impl<'a> Tables<'a> {
         }
         for (key, row) in days {
             self.days.insert(key, (row.charged, row.baseline))?;
+        }
+        for (key, row) in activity {
+            self.activity.insert(key, row.encode())?;
+        }
+        for (key, row) in network_activity {
+            self.network_activity
+                .insert(key, (row.young_accounts, row.young_elements))?;
         }
         Ok(())
     }
@@ -149,8 +177,8 @@ impl<'a> Tables<'a> {
                 self.meta.insert(CHANGES, UNKNOWN_CHANGES)?;
                 self.stamp(VERSION)
             }
+            Some(2) | None => self.stamp(VERSION),
             Some(other) => Err(StoreError::Version(other)),
-            None => self.stamp(VERSION),
         }
     }
 

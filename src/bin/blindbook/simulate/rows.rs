@@ -13,7 +13,8 @@ use blindbook::{
     Timestamp,
     oprf::Epoch,
     server::quota::{
-        AccountKey, Bucket, ChargeRows, Day, DayRow, Meter, NetworkKey, ReplayKey, Suspect,
+        AccountKey, Activity, Bucket, ChargeRows, Day, DayRow, Hour, Meter, NetworkActivity,
+        NetworkKey, ReplayKey, Suspect,
     },
 };
 
@@ -54,6 +55,9 @@ pub(super) struct Rows {
     charged: [Asked; 2],
     period: u64,
     evaluations: u64,
+    /// What accounts and networks did in the last hour in which they asked, by number.
+    activity: Vec<Option<(Hour, Activity)>>,
+    network_activity: Vec<Option<(Hour, NetworkActivity)>>,
     pub(super) days: BTreeMap<(Meter, Day), DayRow>,
 }
 
@@ -81,6 +85,22 @@ pub(super) fn digest(number: u64) -> [u8; 32] {
 
 fn number(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes.first_chunk().copied().unwrap_or_default())
+}
+
+/// The row of a number, if it is one of this hour.
+fn of_hour<T: Copy>(rows: &[Option<(Hour, T)>], wanted: Hour, key: &[u8]) -> Option<T> {
+    let row = rows.get(number(key) as usize).copied().flatten();
+    row.filter(|(hour, _)| *hour == wanted).map(|(_, row)| row)
+}
+
+fn put<T: Copy>(rows: &mut Vec<Option<T>>, key: &[u8], row: T) {
+    let number = number(key) as usize;
+    if rows.len() <= number {
+        rows.resize(number + 1, None);
+    }
+    if let Some(place) = rows.get_mut(number) {
+        *place = Some(row);
+    }
 }
 
 impl Rows {
@@ -136,6 +156,47 @@ impl ChargeRows for Rows {
 
     fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, Infallible> {
         Ok(self.days.get(&(meter, day)).copied())
+    }
+
+    fn activity(
+        &mut self,
+        hour: Hour,
+        account: &AccountKey,
+    ) -> Result<Option<Activity>, Infallible> {
+        Ok(of_hour(&self.activity, hour, account.as_bytes()))
+    }
+
+    fn network_activity(
+        &mut self,
+        hour: Hour,
+        network: &NetworkKey,
+    ) -> Result<Option<NetworkActivity>, Infallible> {
+        Ok(of_hour(&self.network_activity, hour, network.as_bytes()))
+    }
+
+    /// Hours are sealed as soon as they are over.
+    fn oldest_open(&mut self) -> Result<Option<Hour>, Infallible> {
+        Ok(None)
+    }
+
+    fn set_activity(
+        &mut self,
+        hour: Hour,
+        account: &AccountKey,
+        row: Activity,
+    ) -> Result<(), Infallible> {
+        put(&mut self.activity, account.as_bytes(), (hour, row));
+        Ok(())
+    }
+
+    fn set_network_activity(
+        &mut self,
+        hour: Hour,
+        network: &NetworkKey,
+        row: NetworkActivity,
+    ) -> Result<(), Infallible> {
+        put(&mut self.network_activity, network.as_bytes(), (hour, row));
+        Ok(())
     }
 
     fn set_latest(&mut self, now: Timestamp) -> Result<(), Infallible> {

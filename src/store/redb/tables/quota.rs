@@ -4,10 +4,16 @@ use std::{ops::Bound, vec::Vec};
 
 use redb::{ReadTransaction, ReadableTable};
 
-use super::{BUCKETS, EVALUATIONS, META, SWEPT, Tables};
+use super::{
+    BUCKETS, EVALUATIONS, META, SWEPT, Tables,
+    ledger::{activity, hour_key, hour_of},
+};
 use crate::{
     oprf::Epoch,
-    server::quota::{Bucket, ChargeRows, Day, DayRow, Meter, ReplayKey, Suspect},
+    server::quota::{
+        AccountKey, Activity, Bucket, ChargeRows, Day, DayRow, Hour, Meter, NetworkActivity,
+        NetworkKey, ReplayKey, Suspect,
+    },
     store::{BucketKey, REPLAY_MEMORY, StoreError, redb::store_error},
     timestamp::Timestamp,
 };
@@ -152,6 +158,70 @@ impl ChargeRows for Tables<'_> {
             let (charged, baseline) = row.value();
             DayRow { charged, baseline }
         }))
+    }
+
+    fn activity(
+        &mut self,
+        hour: Hour,
+        account: &AccountKey,
+    ) -> Result<Option<Activity>, StoreError> {
+        let key = hour_key(hour, account.as_bytes());
+        if let Some(row) = self.hot.activity.get(&key) {
+            return Ok(Some(*row));
+        }
+        let row = self.activity.get(key)?;
+        row.map(|row| activity(&row.value())).transpose()
+    }
+
+    fn network_activity(
+        &mut self,
+        hour: Hour,
+        network: &NetworkKey,
+    ) -> Result<Option<NetworkActivity>, StoreError> {
+        let key = hour_key(hour, network.as_bytes());
+        if let Some(row) = self.hot.network_activity.get(&key) {
+            return Ok(Some(*row));
+        }
+        let row = self.network_activity.get(key)?;
+        Ok(row.map(|row| {
+            let (young_accounts, young_elements) = row.value();
+            NetworkActivity {
+                young_accounts,
+                young_elements,
+            }
+        }))
+    }
+
+    fn oldest_open(&mut self) -> Result<Option<Hour>, StoreError> {
+        if self.hot.oldest_open.is_none() {
+            let stored = self.activity.first()?.map(|(key, _)| hour_of(&key.value()));
+            self.hot.oldest_open = stored;
+        }
+        Ok(self.hot.oldest_open)
+    }
+
+    fn set_activity(
+        &mut self,
+        hour: Hour,
+        account: &AccountKey,
+        row: Activity,
+    ) -> Result<(), StoreError> {
+        let key = hour_key(hour, account.as_bytes());
+        self.hot.activity.insert(key, row);
+        let oldest = self.oldest_open()?.map_or(hour, |oldest| oldest.min(hour));
+        self.hot.oldest_open = Some(oldest);
+        Ok(())
+    }
+
+    fn set_network_activity(
+        &mut self,
+        hour: Hour,
+        network: &NetworkKey,
+        row: NetworkActivity,
+    ) -> Result<(), StoreError> {
+        let key = hour_key(hour, network.as_bytes());
+        self.hot.network_activity.insert(key, row);
+        Ok(())
     }
 
     fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), StoreError> {
