@@ -331,16 +331,16 @@ fn build(tags: &Path, scratch: &Path) -> (f64, f64) {
     let source = FileSource::new(File::open(&built.path).unwrap()).unwrap();
     Segment::open(source, &manifest).unwrap();
     let mut file = File::open(&built.path).unwrap();
-    let mut header = [0; 224];
+    let mut header = [0; 232];
     file.read_exact(&mut header).unwrap();
-    let tags = u64::from_be_bytes(header[88..96].try_into().unwrap());
+    let tags = u64::from_be_bytes(header[96..104].try_into().unwrap());
     let shards = 1_u64 << header[10];
-    (tags as f64, (224 + 16 * (shards + 1) + 32 * shards) as f64)
+    (tags as f64, (232 + 16 * (shards + 1) + 32 * shards) as f64)
 }
 
 fn published(scratch: &Path) -> (PathBuf, Manifest) {
     let path = scratch.join("building/segment");
-    let mut header = [0; 224];
+    let mut header = [0; 232];
     File::open(&path).unwrap().read_exact(&mut header).unwrap();
     let entry = SegmentEntry {
         kind: Kind::Base,
@@ -358,8 +358,8 @@ fn published(scratch: &Path) -> (PathBuf, Manifest) {
 fn delta() -> (f64, f64) {
     let changes = members() * 3 / 1_000;
     let start = Instant::now();
-    let mut builder = SegmentBuilder::new(service().hash(), EPOCH, label_length())
-        .changing(Kind::Daily, members());
+    let mut builder =
+        SegmentBuilder::new(service().hash(), EPOCH, label_length()).changing(1, members());
     for index in 0..changes {
         let spread = tag(index) % (members() / changes);
         builder

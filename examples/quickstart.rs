@@ -86,7 +86,7 @@ fn main() -> Result<()> {
     }
     let built = set.build()?;
     let mut draft = terms.draft(None, now()?)?;
-    draft.segments = vec![built.summary.entry(0, draft.sequence)];
+    draft.segments = vec![built.summary.entry(draft.sequence)];
     let manifest = snapshot_key.sign(&draft)?;
     println!(
         "published: {} bytes, and a manifest of {}",

@@ -41,7 +41,7 @@ mod serve;
 mod suspend;
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
     time::Duration,
 };
@@ -252,6 +252,22 @@ impl<S: Store> Service<S> {
             tracing::warn!(%error, "the folder of segments can't be tidied up");
         }
         Ok(self.show(publication))
+    }
+
+    /// Removes the files that aren't listed any more.
+    async fn tidy(self: &Arc<Self>) -> io::Result<()> {
+        // A publication that is being made has files that nothing lists yet.
+        let Ok(_nobody_publishes) = self.publishing.try_lock() else {
+            return Ok(());
+        };
+        let service = Arc::clone(self);
+        let tidied = tokio::task::spawn_blocking(move || {
+            let newest = service.published();
+            newest.map_or(Ok(()), |newest| {
+                service.publisher.tidy(&newest, (service.clock)())
+            })
+        });
+        tidied.await.unwrap_or(Ok(()))
     }
 
     /// Publishes once in every slot, as early as it can be done. Never ends.

@@ -37,6 +37,7 @@ use crate::{
 const PART: usize = 8 << 20;
 const OCTETS: &str = "application/octet-stream";
 const FOR_A_MINUTE: &str = "public, max-age=60";
+const FOR_AN_HOUR: &str = "public, max-age=3600, immutable";
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
 /// A place in an object store.
@@ -232,7 +233,7 @@ impl Mirror {
             .map_err(|error| damaged(error.into()))?;
         let mut upload = BufWriter::with_capacity(Arc::clone(&self.store), path, PART);
         if self.is_cloud {
-            upload = upload.with_attributes(attributes(FOREVER));
+            upload = upload.with_attributes(attributes(FOR_AN_HOUR));
         }
         let uploaded = match tokio::io::copy(&mut file, &mut upload).await {
             Ok(_) => upload.shutdown().await,

@@ -10,7 +10,7 @@
 //! offset  size
 //!      0     8   magic "bbsegmnt"
 //!      8     1   version = 1
-//!      9     1   kind: 1 base, 2 daily delta, 3 cumulative delta
+//!      9     1   kind: 1 base, 2 delta
 //!     10     1   shard bits b: the set is cut into 2^b shards by the b highest bits of the tag
 //!     11     1   Rice parameter of the tags
 //!     12     1   Rice parameter of the deleted ranks
@@ -21,10 +21,11 @@
 //!     56     8   count n of tags
 //!     64     8   count d of deleted ranks; 0 in a base
 //!     72     8   count m of tags in the set that a delta changes; 0 in a base
-//!     80     8   bytes of the deleted ranks
-//!     88     8   bytes of the tags
-//!     96   128   Merkle roots of the directory, the deleted ranks, the tags and the labels
-//!    224         directory: (2^b + 1) x { offset u64, rank u64 }
+//!     80     8   number of that set; 0 in a base
+//!     88     8   bytes of the deleted ranks
+//!     96     8   bytes of the tags
+//!    104   128   Merkle roots of the directory, the deleted ranks, the tags and the labels
+//!    232         directory: (2^b + 1) x { offset u64, rank u64 }
 //!      .         tag hashes: 2^b x the Merkle leaf hash of a shard's tags
 //!      .         label hashes: 2^b x the Merkle leaf hash of a shard's labels
 //!      .         deleted ranks
@@ -46,7 +47,7 @@
 //!
 //! The numbers are, in a shard, the low `64 - b` bits of its tags, and in a delta the deleted ranks: how many tags of the
 //! changed set are less than the one that is deleted. A delta first deletes and then adds; a member with another label is
-//! deleted and added.
+//! deleted and added. It says which set it changes, so that two that change different sets in the same way are two segments.
 //!
 //! `b` and the parameters follow from the counts: `b = max(0, floor(log2(n / 1024)))`, so a shard has 1,024 to 2,047 tags
 //! on average; of `n` numbers below `s` the parameter is `floor(log2(ln 2 * s / n))`, 0 if that is less than 1 or there
@@ -74,7 +75,7 @@ pub use manifest::{
     BadSignature, BadSnapshotKey, Manifest, ManifestDraft, ManifestError, SegmentEntry,
     SignedManifest, SnapshotKey, SnapshotPublicKey,
 };
-pub use merge::Merge;
+pub use merge::{Composer, Merge};
 pub use path::cheapest_path;
 pub use ranges::{Ranges, RangesError, Runs, RunsError};
 pub use search::{Found, Search};

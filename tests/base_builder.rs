@@ -67,7 +67,7 @@ fn finish(builder: BaseBuilder, length: LabelLength, folder: &Path, members: &[(
     assert!(bytes == expected);
     assert_eq!(built.collisions, collisions as u64);
     let summary = SegmentSummary::read(&bytes, bytes.len() as u64).unwrap();
-    assert_eq!(built.entry(3), summary.entry(0, 3));
+    assert_eq!(built.entry(3), summary.entry(3));
     assert_eq!(told.last().copied().unwrap_or(0), summary.count);
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
 }

@@ -3,14 +3,14 @@
 #[path = "support/published.rs"]
 mod published;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use blindbook::{
     label::LabelLength,
     oprf::{Epoch, Tag},
     snapshot::{
-        BuildError, Forward, Kind, Manifest, ManifestError, Merge, ReadError, Search, Segment,
-        SegmentBuilder, SegmentEntry, SegmentError, SignedManifest, Sink, cheapest_path,
+        BuildError, Composer, Forward, Kind, Manifest, ManifestError, Merge, ReadError, Search,
+        Segment, SegmentBuilder, SegmentEntry, SegmentError, SignedManifest, Sink, cheapest_path,
     },
 };
 use proptest::prelude::*;
@@ -36,8 +36,8 @@ fn base(set: &Set) -> Vec<u8> {
 }
 
 /// What leads from one set to another, by its definition.
-fn delta(kind: Kind, old: &Set, new: &Set) -> Vec<u8> {
-    let mut builder = empty().changing(kind, old.len() as u64);
+fn delta(from: u64, old: &Set, new: &Set) -> Vec<u8> {
+    let mut builder = empty().changing(from, old.len() as u64);
     for (rank, (tag, label)) in old.iter().enumerate() {
         if new.get(tag) != Some(label) {
             builder.delete(rank as u64).unwrap();
@@ -55,9 +55,7 @@ fn delta(kind: Kind, old: &Set, new: &Set) -> Vec<u8> {
 fn manifest(segments: &[Vec<u8>]) -> Manifest {
     let mut named = draft(9, [1; 32], entry(&segments[0]), LABELS);
     for (to, segment) in (2..).zip(&segments[1..]) {
-        named
-            .segments
-            .push(delta_entry(Kind::Daily, segment, to - 1, to));
+        named.segments.push(delta_entry(segment, to - 1, to));
     }
     let signed = SignedManifest::decode(&key().sign(&named).unwrap()).unwrap();
     signed.verify(&key().public_key()).unwrap()
@@ -161,17 +159,11 @@ fn check(sets: &[Set], segments: &[Vec<u8>], probes: &[u64]) {
         merged(open(segments, &manifest)) == base(last),
         "bit for bit"
     );
-    let cumulative = Merge::new(open(&segments[..1], &manifest))
+    let direct = Merge::new(open(&segments[..1], &manifest))
         .unwrap()
-        .difference(
-            Merge::new(open(segments, &manifest)).unwrap(),
-            Kind::Cumulative,
-        )
+        .difference(Merge::new(open(segments, &manifest)).unwrap())
         .unwrap();
-    assert!(
-        cumulative == delta(Kind::Cumulative, &sets[0], last),
-        "the shortest delta"
-    );
+    assert!(direct == delta(1, &sets[0], last), "the shortest delta");
 }
 
 /// Sets of which each changes the one before: some leave, some join, some get another label, some come back.
@@ -216,11 +208,9 @@ proptest! {
         probes in prop::collection::vec(any::<u64>(), 20),
     ) {
         let mut segments = vec![base(&sets[0])];
-        for pair in sets.windows(2) {
-            segments.push(delta(Kind::Daily, &pair[0], &pair[1]));
+        for (from, pair) in (1..).zip(sets.windows(2)) {
+            segments.push(delta(from, &pair[0], &pair[1]));
         }
-        // Days that change the same have the same delta, which isn't named twice.
-        prop_assume!(segments.iter().collect::<BTreeSet<_>>().len() == segments.len());
         check(&sets, &segments, &probes);
     }
 
@@ -230,11 +220,9 @@ proptest! {
         flips in prop::collection::vec((any::<u16>(), 1_u8..), 1..4),
     ) {
         let mut segments = vec![base(&sets[0])];
-        for pair in sets.windows(2) {
-            segments.push(delta(Kind::Daily, &pair[0], &pair[1]));
+        for (from, pair) in (1..).zip(sets.windows(2)) {
+            segments.push(delta(from, &pair[0], &pair[1]));
         }
-        // Days that change the same have the same delta, which isn't named twice.
-        prop_assume!(segments.iter().collect::<BTreeSet<_>>().len() == segments.len());
         let honest = manifest(&segments);
         let target = usize::from(flips[0].0) % segments.len();
         for (at, flip) in flips {
@@ -267,6 +255,146 @@ proptest! {
     }
 }
 
+/// The base of a set by its number, and what leads from one to another.
+fn path(old: &[u8], from: u64, delta: &[u8], to: u64) -> (Manifest, Vec<Vec<u8>>) {
+    let mut named = draft(99, [1; 32], entry(old), LABELS);
+    named.segments[0].to = from;
+    named.segments.push(delta_entry(delta, from, to));
+    let signed = SignedManifest::decode(&key().sign(&named).unwrap()).unwrap();
+    let manifest = signed.verify(&key().public_key()).unwrap();
+    (manifest, vec![old.to_vec(), delta.to_vec()])
+}
+
+/// Leads deltas of all earlier sets on, which lead to set `at` and are in the order of their sets, and adds the last one.
+fn lead_on(
+    base: &[u8],
+    at: u64,
+    earlier: &[Vec<u8>],
+    last: &[u8],
+) -> Result<Vec<Vec<u8>>, SegmentError> {
+    let mut named = draft(99, [1; 32], entry(base), LABELS);
+    named.segments[0].to = at;
+    let entries = (1..).zip(earlier);
+    let entries = entries.map(|(from, bytes)| delta_entry(bytes, from, at));
+    named.segments.extend(entries);
+    named.segments.push(delta_entry(last, at, at + 1));
+    let signed = SignedManifest::decode(&key().sign(&named).unwrap()).unwrap();
+    let manifest = signed.verify(&key().public_key()).unwrap();
+    let open = |bytes| Segment::open(bytes, &manifest);
+    let composer = Composer::new(open(base)?, open(last)?)?;
+    let composed = earlier.iter().map(|bytes| composer.compose(open(bytes)?));
+    let mut composed = composed.collect::<Result<Vec<_>, SegmentError>>()?;
+    composed.push(last.to_vec());
+    Ok(composed)
+}
+
+/// What is in a delta, read by the one reader that takes any segment: everybody who is in none of the sets is absent.
+fn added(delta: &[u8], from: u64, sets: &[Set]) -> Set {
+    let (manifest, _) = path(&base(&sets[from as usize - 1]), from, delta, 99);
+    let mut segment = Segment::open(delta, &manifest).unwrap();
+    let all = sets.iter().flat_map(Set::keys);
+    let all: Vec<Tag> = all.map(|tag| Tag::new(*tag)).collect();
+    let found = segment.find(&all).unwrap();
+    assert_eq!(found.len() as u64, segment.count());
+    let found = found.into_iter();
+    found.map(|one| (one.tag.get(), one.sealed_label)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// From every earlier set, composed day by day without any of them, one delta leads to the set of the day.
+    #[test]
+    fn composed_deltas_lead_where_the_difference_leads_and_add_nobody_else(sets in histories()) {
+        let mut earlier: Vec<Vec<u8>> = Vec::new();
+        for (at, pair) in (1..).zip(sets.windows(2)) {
+            let today = base(&pair[1]);
+            earlier = lead_on(&base(&pair[0]), at, &earlier, &delta(at, &pair[0], &pair[1])).unwrap();
+            for (from, composed) in (1..).zip(&earlier) {
+                let old = &sets[from - 1];
+                let (manifest, segments) = path(&base(old), from as u64, composed, at + 1);
+                prop_assert!(merged(open(&segments, &manifest)) == today, "{from} to {}", at + 1);
+                let adds = added(composed, from as u64, &sets);
+                prop_assert!(adds.iter().all(|(tag, label)| pair[1].get(tag) == Some(label)));
+                // Whoever it adds beyond the shortest delta was in the old set too, and had left.
+                let shortest = added(&delta(from as u64, old, &pair[1]), from as u64, &sets);
+                prop_assert!(shortest.keys().all(|tag| adds.contains_key(tag)));
+                let mut back = adds.keys().filter(|tag| !shortest.contains_key(tag));
+                let since = &sets[from..at as usize];
+                let had_left = back.all(|tag| since.iter().any(|set| set.get(tag) != old.get(tag)));
+                prop_assert!(had_left);
+            }
+        }
+    }
+
+    /// What only a publisher could sign, as it contradicts itself, is an error or a delta, and never a panic.
+    #[test]
+    fn contradictory_segments_compose_to_an_error_or_to_nothing_harmful(
+        sets in histories(),
+        others in histories(),
+        mixed in any::<u8>(),
+    ) {
+        prop_assume!(sets.len() > 2 && others.len() > 2);
+        let pick = |bit: u8| if mixed >> bit & 1 == 0 { &sets } else { &others };
+        let base = base(&pick(0)[1]);
+        let earlier = delta(1, &pick(1)[0], &pick(2)[1]);
+        let last = delta(2, &pick(3)[1], &pick(4)[2]);
+        match lead_on(&base, 2, &[earlier], &last) {
+            Ok(composed) => prop_assert_eq!(composed.len(), 2),
+            Err(error) => prop_assert_eq!(error, SegmentError::NotCanonical),
+        }
+    }
+}
+
+#[test]
+fn who_left_and_came_back_as_before_is_deleted_and_added() {
+    let set = |tags: &[u64]| -> Set {
+        let labelled = tags.iter().map(|tag| (*tag, sealed(*tag).to_vec()));
+        labelled.collect()
+    };
+    let sets = [set(&[1, 5, 9]), set(&[1, 9]), set(&[1, 5, 9])];
+    let mut earlier = Vec::new();
+    for (at, pair) in (1..).zip(sets.windows(2)) {
+        let last = delta(at, &pair[0], &pair[1]);
+        earlier = lead_on(&base(&pair[0]), at, &earlier, &last).unwrap();
+    }
+    assert_eq!(added(&earlier[0], 1, &sets), set(&[5]));
+    let (manifest, segments) = path(&base(&sets[0]), 1, &earlier[0], 3);
+    assert!(merged(open(&segments, &manifest)) == base(&sets[2]));
+}
+
+#[test]
+fn what_does_not_follow_is_not_composed() {
+    let (sets, segments) = two_days();
+    let second = base(&sets[1]);
+    let (first, last) = (&segments[1], &segments[2]);
+    let compose = |base: &[u8], earlier: &[u8], last: &[u8]| {
+        lead_on(base, 2, &[earlier.to_vec()], last).map(drop)
+    };
+    assert_eq!(compose(&second, first, last), Ok(()));
+    // A base of another size than the deltas change or lead to.
+    let none = base(&Set::new());
+    let all = Err(SegmentError::NotCanonical);
+    assert_eq!(compose(&none, first, last), all);
+    // Somebody is added who was added before and isn't deleted.
+    let mut twice = empty().changing(2, 3);
+    twice.add(Tag::new(11), &sealed(11)).unwrap();
+    assert_eq!(compose(&second, first, &twice.build().unwrap()), all);
+    // More are added before the one who is deleted than there are.
+    let mut before = empty().changing(1, 2);
+    before.add(Tag::new(0), &sealed(0)).unwrap();
+    let before = before.build().unwrap();
+    let mut deletes = empty().changing(2, 3);
+    deletes.delete(0).unwrap();
+    let deletes = deletes.build().unwrap();
+    assert_eq!(compose(&second, &before, &deletes), all);
+
+    let (manifest, path) = path(&second, 2, last, 3);
+    let [base, last] = [0, 1].map(|at| Segment::open(path[at].as_slice(), &manifest).unwrap());
+    let other = Composer::new(last, base).unwrap_err();
+    assert_eq!(other, SegmentError::OtherSet);
+}
+
 fn two_days() -> (Vec<Set>, Vec<Vec<u8>>) {
     let set = |tags: &[u64]| -> Set {
         tags.iter()
@@ -276,8 +404,8 @@ fn two_days() -> (Vec<Set>, Vec<Vec<u8>>) {
     let sets = vec![set(&[1, 5, 9]), set(&[1, 9, 11]), set(&[9, 10, 11])];
     let segments = vec![
         base(&sets[0]),
-        delta(Kind::Daily, &sets[0], &sets[1]),
-        delta(Kind::Daily, &sets[1], &sets[2]),
+        delta(1, &sets[0], &sets[1]),
+        delta(2, &sets[1], &sets[2]),
     ];
     (sets, segments)
 }
@@ -317,7 +445,7 @@ fn segments_out_of_order_are_refused_and_lose_nothing() {
 #[test]
 fn a_signed_delta_that_adds_who_is_there_is_refused() {
     let (sets, mut segments) = two_days();
-    let mut builder = empty().changing(Kind::Daily, 3);
+    let mut builder = empty().changing(1, 3);
     builder.add(Tag::new(9), &sealed(9)).unwrap();
     segments.truncate(1);
     segments.push(builder.build().unwrap());
@@ -338,26 +466,39 @@ fn a_signed_delta_that_adds_who_is_there_is_refused() {
     assert_eq!(sets.len(), 3);
 }
 
-/// Two days on which nothing changes have one and the same delta. A manifest that named it twice sent whoever opens the
-/// second one to the set that the first one changes.
+/// Deltas that change nothing had one id whatever set they changed. A manifest that named two of them sent whoever opens
+/// the second one to the set that the first one changes.
 #[test]
 fn no_manifest_names_a_segment_twice() {
     let (sets, segments) = two_days();
-    let idle = delta(Kind::Daily, &sets[0], &sets[0]);
+    let idle = |from| delta_entry(&delta(from, &sets[0], &sets[0]), from, 3);
     let mut named = draft(9, [1; 32], entry(&segments[0]), LABELS);
-    named.segments.push(delta_entry(Kind::Daily, &idle, 1, 2));
+    named.segments.extend([idle(1), idle(2)]);
     key().sign(&named).unwrap();
-    named.segments.push(delta_entry(Kind::Daily, &idle, 2, 3));
+    named.segments.push(SegmentEntry { to: 4, ..idle(2) });
     assert_eq!(
         key().sign(&named).unwrap_err(),
         ManifestError::BadField("segments")
     );
 }
 
+/// The header says which set is changed, so a manifest can't send a delta to another one.
+#[test]
+fn a_delta_that_is_named_for_another_set_is_refused() {
+    let (_, segments) = two_days();
+    let mut named = draft(9, [1; 32], entry(&segments[0]), LABELS);
+    named.segments[0].to = 2;
+    named.segments.push(delta_entry(&segments[1], 2, 3));
+    let signed = SignedManifest::decode(&key().sign(&named).unwrap()).unwrap();
+    let manifest = signed.verify(&key().public_key()).unwrap();
+    let refused = Segment::open(segments[1].as_slice(), &manifest);
+    assert_eq!(refused.unwrap_err(), SegmentError::OtherSegment);
+}
+
 #[test]
 fn ranks_that_the_set_does_not_have_are_not_deleted() {
     assert_eq!(empty().delete(0), Err(BuildError::Rank));
-    let mut builder = empty().changing(Kind::Cumulative, 4);
+    let mut builder = empty().changing(1, 4);
     builder.delete(3).unwrap();
     assert_eq!(builder.delete(4), Err(BuildError::Rank));
     builder.delete(3).unwrap();
@@ -392,10 +533,10 @@ fn the_way_to_the_newest_set_is_the_cheapest() {
     };
     let segments = [
         segment(Kind::Base, 1_000, 0, 3),
-        segment(Kind::Daily, 20, 3, 4),
-        segment(Kind::Daily, 20, 4, 5),
-        segment(Kind::Cumulative, 30, 3, 5),
-        segment(Kind::Daily, 20, 5, 6),
+        segment(Kind::Delta, 20, 3, 4),
+        segment(Kind::Delta, 20, 4, 5),
+        segment(Kind::Delta, 30, 3, 5),
+        segment(Kind::Delta, 20, 5, 6),
     ];
     let sizes = |held: &[u64], to| -> Vec<u64> {
         let cost = |entry: &SegmentEntry| {

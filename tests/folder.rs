@@ -12,12 +12,11 @@ use blindbook::{
     label::LabelLength,
     oprf::{Epoch, Tag},
     snapshot::{
-        Kind, Manifest, ReadError, Search, SegmentBuilder, SegmentEntry, SegmentError,
-        SignedManifest,
+        Manifest, ReadError, Search, SegmentBuilder, SegmentEntry, SegmentError, SignedManifest,
     },
 };
 use mirror::{Served, id_of};
-use published::{delta_entry, draft, key, sealed, service};
+use published::{delta_entry, draft, entry, key, sealed, service};
 
 const LABELS: LabelLength = match LabelLength::new(4) {
     Ok(length) => length,
@@ -58,17 +57,16 @@ impl History {
             builder.add(Tag::new(*tag), label).unwrap();
         }
         let bytes = builder.build().unwrap();
-        let entry = delta_entry(Kind::Base, &bytes, 0, to);
+        let entry = SegmentEntry {
+            to,
+            ..entry(&bytes)
+        };
         (bytes, entry)
     }
 
     fn delta(&self, from: u64, to: u64) -> (Vec<u8>, SegmentEntry) {
-        let kind = match to - from {
-            1 => Kind::Daily,
-            _ => Kind::Cumulative,
-        };
         let (old, new) = (self.set(from), self.set(to));
-        let mut builder = Self::empty().changing(kind, old.len() as u64);
+        let mut builder = Self::empty().changing(from, old.len() as u64);
         for (rank, tag) in old.keys().enumerate() {
             if !new.contains_key(tag) {
                 builder.delete(rank as u64).unwrap();
@@ -78,7 +76,7 @@ impl History {
             builder.add(Tag::new(*tag), label).unwrap();
         }
         let bytes = builder.build().unwrap();
-        let entry = delta_entry(kind, &bytes, from, to);
+        let entry = delta_entry(&bytes, from, to);
         (bytes, entry)
     }
 

@@ -102,9 +102,6 @@ fn serve_until_killed() {
         clock: clock::clock,
         // Few members: every kind of segment in turn.
         publishing: PublishPolicy {
-            cumulative_every: 2,
-            base_every: 5,
-            base_percent: 100,
             dailies: 3,
             decoy_class: 4,
             ..PublishPolicy::default()

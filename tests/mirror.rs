@@ -9,7 +9,7 @@ use blindbook::{
     label::LabelLength,
     mirror::{Mirror, MirrorError},
     oprf::{Epoch, Tag},
-    snapshot::{Kind, SegmentBuilder, SegmentEntry, SnapshotKey},
+    snapshot::{SegmentBuilder, SegmentEntry, SnapshotKey},
     store::SegmentFolder,
 };
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
@@ -102,11 +102,11 @@ async fn segments_come_first_and_old_ones_go_a_manifest_later() {
     let again = world.copy(&manifest).await.unwrap();
     assert_eq!((again.segments, again.removed), (0, 0), "it is there");
 
-    let mut delta = SegmentBuilder::new(service().hash(), Epoch::new(7), LABELS)
-        .changing(Kind::Daily, first.count);
+    let mut delta =
+        SegmentBuilder::new(service().hash(), Epoch::new(7), LABELS).changing(1, first.count);
     delta.delete(0).unwrap();
     let bytes = delta.build().unwrap();
-    let daily = delta_entry(Kind::Daily, &bytes, 1, 2);
+    let daily = delta_entry(&bytes, 1, 2);
     world.folder.put(&daily.id, &bytes).unwrap();
     let copied = world.copy(&sign(2, vec![first.clone(), daily])).await;
     assert_eq!(copied.unwrap().segments, 1, "the base is there");

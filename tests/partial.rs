@@ -14,7 +14,7 @@ use blindbook::{
     oprf::{Epoch, Tag},
     server::{EvaluationKey, Evaluator},
     snapshot::{
-        Kind, Manifest, ManifestDraft, Ranges, RangesError, Runs, Search, Segment, SegmentBuilder,
+        Manifest, ManifestDraft, Ranges, RangesError, Runs, Search, Segment, SegmentBuilder,
         SegmentError,
     },
 };
@@ -166,8 +166,7 @@ fn a_part_of_the_base_and_whole_deltas_are_the_newest_set() {
     let mut world = World::new();
     let members = numbers(0..20);
     let segment = base(&mut world, &members, 300_000);
-    let mut delta =
-        SegmentBuilder::new(service().hash(), EPOCH, LABELS).changing(Kind::Daily, 300_020);
+    let mut delta = SegmentBuilder::new(service().hash(), EPOCH, LABELS).changing(1, 300_020);
     for (tag, sealed) in world.members(&numbers(20..25)) {
         delta.add(tag, &sealed).unwrap();
     }
@@ -176,7 +175,7 @@ fn a_part_of_the_base_and_whole_deltas_are_the_newest_set() {
     }
     let delta = delta.build().unwrap();
     let mut draft = world.draft(&segment, 2, [1; 32]);
-    draft.segments = vec![entry(&segment), delta_entry(Kind::Daily, &delta, 1, 2)];
+    draft.segments = vec![entry(&segment), delta_entry(&delta, 1, 2)];
     let manifest = signed(&draft);
     let contacts = numbers(10..30);
     let mut state = phone(&mut world, &manifest, &contacts);

@@ -13,7 +13,7 @@ mod roles;
 #[path = "publish/world.rs"]
 mod world;
 
-use std::{collections::BTreeMap, fs};
+use std::{fs, time::Duration};
 
 use blindbook::{
     server::{
@@ -44,15 +44,10 @@ fn days() -> impl Strategy<Value = Vec<Day>> {
 }
 
 fn policies() -> impl Strategy<Value = PublishPolicy> {
-    (1_u32..5, 1_u32..8, 20_u32..=100, 4_u32..8).prop_map(
-        |(cumulative_every, base_every, base_percent, dailies)| PublishPolicy {
-            cumulative_every,
-            base_every,
-            base_percent,
-            dailies,
-            ..PublishPolicy::default()
-        },
-    )
+    (1_u32..8).prop_map(|dailies| PublishPolicy {
+        dailies,
+        ..PublishPolicy::default()
+    })
 }
 
 proptest! {
@@ -80,13 +75,14 @@ proptest! {
             let published = world.publish(day);
             let manifest = &published.manifest;
             // Bit for bit the set that is built from all members at once.
-            prop_assert!(world.merged(manifest) == world.direct(&members));
+            prop_assert!(world.base(manifest) == world.direct(&members));
             prop_assert_eq!(manifest.claims().members(), members.len() as u64);
             // Every file that is listed is there, and nothing that isn't or wasn't.
             prop_assert!(world.publisher.is_whole(manifest));
             for phone in &phones {
-                phone.check(&world, manifest, &policy);
+                phone.check(&world, manifest);
             }
+            world.check_clean(&published, &members);
             phones.push(Phone::new(&world, manifest));
         }
     }
@@ -101,7 +97,6 @@ fn two_months_of_a_service() {
         0,
         (0..200).map(|number| join(number, "first")),
     );
-    let mut counts = BTreeMap::new();
     let mut phones: Vec<Phone> = Vec::new();
     for day in 0..65 {
         if day > 0 {
@@ -111,22 +106,77 @@ fn two_months_of_a_service() {
             world.change(&mut members, day, [join(joins, &format!("day {day}"))]);
         }
         let published = world.publish(day);
-        assert!(world.merged(&published.manifest) == world.direct(&members));
-        for entry in &published.written {
-            *counts.entry(entry.kind).or_insert(0) += 1;
-        }
+        assert!(world.base(&published.manifest) == world.direct(&members));
         for phone in &phones {
-            phone.check(&world, &published.manifest, &PublishPolicy::default());
+            let recent = day + 1 - phone.set() <= 14;
+            assert_eq!(phone.check(&world, &published.manifest), recent);
         }
         phones.push(Phone::new(&world, &published.manifest));
+        // A base and 14 deltas, of this manifest and the last one.
+        assert!(world.segments().len() <= 30, "{:?}", world.segments().len());
     }
-    assert_eq!(counts[&Kind::Daily], 64);
-    assert!(
-        counts[&Kind::Base] >= 3 && counts[&Kind::Cumulative] >= 5,
-        "{counts:?}"
-    );
-    // 14 dailies, two bases, two cumulative deltas, and the last manifest's oldest daily.
-    assert!(world.segments().len() <= 19, "{:?}", world.segments().len());
+}
+
+/// Whoever opts out, is removed or gets another label is gone with the next publication, from every file.
+#[test]
+fn what_is_published_has_nothing_of_anybody_who_left() {
+    let world = World::new(MemoryStore::new(), PublishPolicy::default());
+    let mut members = Members::new();
+    world.change(&mut members, 0, (0..90).map(|number| join(number, "first")));
+    world.publish(0);
+    for day in 1..40 {
+        let number = (day * 11 % 90) as u8;
+        let again = (day * 7 % 90) as u8;
+        world.change(
+            &mut members,
+            day,
+            [
+                hide(number),
+                (number / 2, Change::Remove),
+                join(number / 3, &format!("day {}", day % 5)),
+                join(again, "first"),
+                join(100 + number, "short"),
+                hide(100 + (day as u8).wrapping_mul(3) % 90),
+            ],
+        );
+        // A day on which nobody publishes, and one on which nobody changes.
+        if day % 6 == 5 {
+            continue;
+        }
+        let published = world.publish(day);
+        assert!(world.base(&published.manifest) == world.direct(&members));
+        world.check_clean(&published, &members);
+        if day % 9 == 8 {
+            world.check_clean(&world.try_publish(day, Pace::Now).unwrap(), &members);
+        }
+    }
+}
+
+/// Who is fetching what the last manifest lists may go on for an hour, and not for a slot: it has those who have left since.
+#[test]
+fn a_file_that_is_not_listed_any_more_is_served_for_an_hour() {
+    let world = World::new(MemoryStore::new(), policy());
+    let mut members = Members::new();
+    world.change(&mut members, 0, (0..30).map(|number| join(number, "first")));
+    let first = world.publish(0).manifest.base().id;
+    world.change(&mut members, 1, [hide(3)]);
+    let second = world.publish(1);
+    let made = world.at(1);
+    let after = |seconds| made.saturating_add(Duration::from_secs(seconds));
+    let newest = second.manifest.base().id;
+    for (seconds, served) in [(0, true), (3_599, true), (3_600, false), (1 << 30, false)] {
+        assert_eq!(second.serves(&first, after(seconds)), served);
+        assert!(second.serves(&newest, after(seconds)));
+        assert!(!second.serves(&[9; 32], after(seconds)));
+        world.publisher.tidy(&second, after(seconds)).unwrap();
+        let path = world.publisher.folder().path(&first);
+        assert_eq!(path.exists(), served);
+    }
+    // The store doesn't tell what the manifest before listed.
+    let read = roles::now(world.publisher.last(&world.store))
+        .unwrap()
+        .unwrap();
+    assert!(read.serves(&newest, made) && !read.serves(&first, made));
 }
 
 #[test]
@@ -166,10 +216,10 @@ fn a_slot_has_one_publication() {
     assert_eq!(taken.next, world.at(4).saturating_sub(world::NOON));
     let forced = world.try_publish(3, Pace::Now).unwrap();
     assert_eq!(forced.manifest.claims().sequence, 3);
-    assert!(world.merged(&forced.manifest) == world.direct(&members));
+    assert!(world.base(&forced.manifest) == world.direct(&members));
 }
 
-/// A delta that is the same as one before has the same id, and by its id a segment is found in a manifest.
+/// By its id a segment is found in a manifest: deltas of different sets have different ones, even if all change the same.
 #[test]
 fn who_comes_and_goes_every_day_makes_no_manifest_ambiguous() {
     let world = World::new(MemoryStore::new(), policy());
@@ -190,7 +240,7 @@ fn who_comes_and_goes_every_day_makes_no_manifest_ambiguous() {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), all);
-        assert!(world.merged(&manifest) == world.direct(&members));
+        assert!(world.base(&manifest) == world.direct(&members));
     }
 }
 
@@ -213,37 +263,9 @@ fn who_left_opted_out_or_was_deleted_looks_the_same() {
     assert!(removed != published(&|| vec![hide(4)]));
 }
 
+/// A quiet service kept its last deltas for ever, and with them the ranks of those who had left.
 #[test]
-fn with_a_base_in_each_slot_no_listed_file_has_somebody_who_left() {
-    let strict = PublishPolicy {
-        base_every: 1,
-        dailies: 1,
-        ..policy()
-    };
-    let world = World::new(MemoryStore::new(), strict);
-    let mut members = Members::new();
-    world.change(&mut members, 0, (0..30).map(|number| join(number, "first")));
-    world.publish(0);
-    for day in 1..8 {
-        world.change(
-            &mut members,
-            day,
-            [hide(day as u8), join(50 + day as u8, "new")],
-        );
-        let manifest = world.publish(day).manifest;
-        assert_eq!(manifest.claims().segments.len(), 2);
-        let gone: Vec<_> = (1..=day).map(|number| world::tag(number as u8)).collect();
-        for entry in &manifest.claims().segments {
-            let bytes = fs::read(world.publisher.folder().path(&entry.id)).unwrap();
-            let mut segment = Segment::open(&bytes, &manifest).unwrap();
-            assert_eq!(segment.find(&gone).unwrap(), []);
-        }
-    }
-}
-
-/// A quiet service kept its last deltas for ever, and with them the tags of those who had come and gone.
-#[test]
-fn who_left_is_in_no_listed_file_after_the_time_that_the_policy_says() {
+fn a_quiet_service_lists_no_delta_after_the_time_that_the_policy_says() {
     let world = World::new(MemoryStore::new(), policy());
     let mut members = Members::new();
     world.change(&mut members, 0, (0..30).map(|number| join(number, "first")));
@@ -252,17 +274,42 @@ fn who_left_is_in_no_listed_file_after_the_time_that_the_policy_says() {
         world.change(&mut members, day, [change]);
         world.publish(day);
     }
-    let last = 3 + u64::from(policy().lasts());
-    for day in 4..=last + 3 {
-        let manifest = world.publish(day).manifest;
-        assert!(world.merged(&manifest) == world.direct(&members));
-        for entry in manifest.claims().segments.iter().filter(|_| day >= last) {
-            let bytes = world.read(entry);
-            let mut segment = Segment::open(&bytes, &manifest).unwrap();
-            let gone = [3, 50].map(world::tag);
-            assert_eq!(segment.find(&gone).unwrap(), [], "day {day}: {entry:?}");
-        }
+    let mut listed = Vec::new();
+    for day in 4..10 {
+        let published = world.publish(day);
+        assert!(world.base(&published.manifest) == world.direct(&members));
+        world.check_clean(&published, &members);
+        listed.push(published.manifest.claims().segments.len() - 1);
     }
+    assert_eq!(listed, [3, 2, 1, 0, 0, 0]);
+}
+
+/// Such a delta is of no use to anybody.
+#[test]
+fn a_delta_that_is_not_smaller_than_the_base_is_not_listed() {
+    let world = World::new(MemoryStore::new(), policy());
+    let mut members = Members::new();
+    world.change(&mut members, 0, (0..8).map(|number| join(number, "first")));
+    world.publish(0);
+    world.change(&mut members, 1, (0..4).map(|number| join(number, "second")));
+    let second = world.publish(1);
+    assert_eq!(second.manifest.claims().segments.len(), 2);
+    world.change(
+        &mut members,
+        2,
+        [join(4, "third"), join(5, "third"), hide(6), hide(7)],
+    );
+    let third = world.publish(2);
+    // All of the first set has changed.
+    let sets = third
+        .manifest
+        .claims()
+        .segments
+        .iter()
+        .map(|entry| entry.from);
+    assert_eq!(sets.collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(third.written.len(), 2);
+    world.check_clean(&third, &members);
 }
 
 #[test]
@@ -307,7 +354,7 @@ fn a_crash_at_any_step_loses_nothing_and_forks_nothing() {
         }
         let newest = roles::now(world.store.latest_manifest()).unwrap().unwrap();
         let manifest = world::verified(&newest.bytes);
-        assert!(world.merged(&manifest) == world.direct(&members));
+        assert!(world.base(&manifest) == world.direct(&members));
         assert_eq!(
             fs::read(world.publisher.folder().latest()).unwrap(),
             newest.bytes
@@ -334,7 +381,7 @@ fn what_is_missing_or_damaged_is_built_anew() {
     );
     let rebuilt = world.publish(1);
     assert_eq!(rebuilt.written.len(), 1);
-    assert!(world.merged(&rebuilt.manifest) == world.direct(&members));
+    assert!(world.base(&rebuilt.manifest) == world.direct(&members));
 
     // A bit that tipped over is seen when it's read.
     let path = world.publisher.folder().path(&rebuilt.manifest.base().id);
@@ -343,17 +390,16 @@ fn what_is_missing_or_damaged_is_built_anew() {
     bytes[end] ^= 1;
     fs::write(&path, bytes).unwrap();
     world.change(&mut members, 2, (0..4).map(hide));
-    assert_eq!(plan(2).step, Step::Daily);
+    assert_eq!(plan(2).step, Step::Merge);
     let rebuilt = world.publish(2);
     assert_eq!(rebuilt.written[0].kind, Kind::Base);
-    assert!(world.merged(&rebuilt.manifest) == world.direct(&members));
+    assert!(world.base(&rebuilt.manifest) == world.direct(&members));
 }
 
 #[test]
 fn who_joins_is_spread_over_the_window_and_who_leaves_waits_for_nothing() {
     let spread = PublishPolicy {
         join_window: 3,
-        base_percent: 100,
         ..policy()
     };
     let world = World::new(MemoryStore::new(), spread);
@@ -390,14 +436,13 @@ fn who_joins_is_spread_over_the_window_and_who_leaves_waits_for_nothing() {
         "{sizes:?}"
     );
     let newest = roles::now(world.store.latest_manifest()).unwrap().unwrap();
-    assert!(world.merged(&world::verified(&newest.bytes)) == world.direct(&members));
+    assert!(world.base(&world::verified(&newest.bytes)) == world.direct(&members));
 }
 
 #[test]
 fn decoys_fill_every_delta_up_and_hide_nobody() {
     let filled = PublishPolicy {
         decoy_class: 16,
-        base_percent: 100,
         ..policy()
     };
     let world = World::new(MemoryStore::new(), filled);
@@ -421,11 +466,7 @@ fn decoys_fill_every_delta_up_and_hide_nobody() {
             (0..number % 7).map(|one| hide(number + one)),
         );
         let published = world.publish(day);
-        for daily in published
-            .written
-            .iter()
-            .filter(|entry| entry.kind == Kind::Daily)
-        {
+        for daily in published.written.iter().filter(|entry| entry.from == day) {
             assert_eq!((daily.count % 16, daily.deletes % 16), (0, 0));
         }
         let all: Vec<u8> = (0..150).collect();
@@ -456,7 +497,7 @@ fn an_interrupted_building_goes_on_in_the_same_slot() {
     // The same slot reads the first page, as small sets have no other, and goes on behind the checkpoint.
     let published = world.publish(2);
     assert!(world.store.pages() <= 3);
-    assert!(world.merged(&published.manifest) == expected);
+    assert!(world.base(&published.manifest) == expected);
     let bytes = fs::read(world.publisher.folder().path(&published.manifest.base().id)).unwrap();
     assert!(bytes == expected);
     let mut search = Search::new(&[]);

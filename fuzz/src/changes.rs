@@ -1,15 +1,12 @@
 //! A base and what changes it: read one after the other, merged, or in part, they are the set that was meant.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::{collections::BTreeMap, ops::Range};
 
 use blindbook::{
     label::LabelLength,
     oprf::Tag,
     snapshot::{
-        BuildError, Kind, Manifest, ManifestDraft, Merge, Ranges, RangesError, Runs, Search,
+        BuildError, Composer, Manifest, ManifestDraft, Merge, Ranges, RangesError, Runs, Search,
         Segment, SegmentBuilder, SegmentEntry, SegmentError, SegmentSummary, Sink,
     },
 };
@@ -32,17 +29,13 @@ pub fn run(data: &[u8]) {
         apply(&mut sets, [change[0], change[1], change[2], change[3]]);
     }
     let mut segments = vec![build(empty(), sets[0].iter())];
-    for pair in sets.windows(2) {
-        segments.push(delta(&pair[0], &pair[1]));
-    }
-    // Two days with the same changes have the same delta, which no manifest names twice.
-    let different: BTreeSet<&Vec<u8>> = segments.iter().collect();
-    if different.len() < segments.len() {
-        return;
+    for (from, pair) in (1..).zip(sets.windows(2)) {
+        segments.push(delta(from, &pair[0], &pair[1]));
     }
     let manifest = manifest(&segments);
     let last = sets.last().expect("at least one");
     merged(&segments, &manifest, &sets[0], last);
+    composed(&segments, &sets);
     searched(&segments, &manifest, &sets, which);
 }
 
@@ -91,8 +84,8 @@ fn build<'a>(
 }
 
 /// By its definition.
-fn delta(old: &Set, new: &Set) -> Vec<u8> {
-    let mut builder = empty().changing(Kind::Daily, old.len() as u64);
+fn delta(from: u64, old: &Set, new: &Set) -> Vec<u8> {
+    let mut builder = empty().changing(from, old.len() as u64);
     for (rank, (tag, label)) in old.iter().enumerate() {
         if new.get(tag) != Some(label) {
             builder.delete(rank as u64).expect("a rank of the set");
@@ -105,26 +98,36 @@ fn delta(old: &Set, new: &Set) -> Vec<u8> {
 }
 
 fn manifest(segments: &[Vec<u8>]) -> Manifest {
-    let summary = |bytes: &Vec<u8>| {
-        SegmentSummary::read(bytes.as_slice(), bytes.len() as u64).expect("it was built")
-    };
-    let entries: Vec<SegmentEntry> = (0..)
+    let entries = (0..)
         .zip(segments)
-        .map(|(from, bytes)| summary(bytes).entry(from, from + 1))
+        .map(|(from, bytes)| summary(bytes).entry(from + 1))
         .collect();
-    let one = published::publish(&summary(&segments[0]), no_label());
+    named(entries)
+}
+
+fn named(segments: Vec<SegmentEntry>) -> Manifest {
+    let one = summary(&build(empty(), Set::new().iter()));
+    let one = published::publish(&one, no_label());
     let draft = ManifestDraft {
         sequence: 9,
-        segments: entries,
+        segments,
         ..one.claims().clone()
     };
     let signed = published::key().sign(&draft).expect("a valid draft");
     published::verified(&signed).expect("its own signature")
 }
 
+fn summary(bytes: &[u8]) -> SegmentSummary {
+    SegmentSummary::read(bytes, bytes.len() as u64).expect("it was built")
+}
+
 fn open<'a>(segments: &'a [Vec<u8>], manifest: &Manifest) -> Vec<Segment<&'a [u8]>> {
-    let open = |bytes: &'a Vec<u8>| Segment::open(bytes.as_slice(), manifest).expect("its own");
+    let open = |bytes: &'a Vec<u8>| opened(bytes, manifest);
     segments.iter().map(open).collect()
+}
+
+fn opened<'a>(bytes: &'a Vec<u8>, manifest: &Manifest) -> Segment<&'a [u8]> {
+    Segment::open(bytes.as_slice(), manifest).expect("its own")
 }
 
 fn merged(segments: &[Vec<u8>], manifest: &Manifest, first: &Set, last: &Set) {
@@ -138,8 +141,44 @@ fn merged(segments: &[Vec<u8>], manifest: &Manifest, first: &Set, last: &Set) {
     // From the first set to the last one in one step.
     let base = Merge::new(open(&segments[..1], manifest)).expect("a base");
     let merge = Merge::new(open(segments, manifest)).expect("they follow each other");
-    let change = base.difference(merge, Kind::Daily).expect("honest");
-    assert!(change == delta(first, last), "the shortest delta");
+    let change = base.difference(merge).expect("honest");
+    assert!(change == delta(1, first, last), "the shortest delta");
+}
+
+/// Day by day the deltas of all earlier sets are led on, and each leads to the set of the day.
+fn composed(segments: &[Vec<u8>], sets: &[Set]) {
+    let base = |set: &Set| build(empty(), set.iter());
+    let mut earlier: Vec<Vec<u8>> = Vec::new();
+    for (day, last) in (2..).zip(&segments[1..]) {
+        let (before, today) = (base(&sets[day - 2]), base(&sets[day - 1]));
+        let mut entries = vec![summary(&before).entry(day as u64 - 1)];
+        entries.extend(
+            earlier
+                .iter()
+                .map(|delta| summary(delta).entry(day as u64 - 1)),
+        );
+        entries.push(summary(last).entry(day as u64));
+        let manifest = named(entries);
+        let open = |bytes| opened(bytes, &manifest);
+        let composer = Composer::new(open(&before), open(last));
+        let composer = composer.expect("they follow each other");
+        let composed = earlier.iter().map(|delta| composer.compose(open(delta)));
+        earlier = composed.collect::<Result<_, _>>().expect("honest");
+        earlier.push(last.clone());
+        for (from, delta) in (1..).zip(&earlier) {
+            let old = base(&sets[from - 1]);
+            let manifest = named(vec![
+                summary(&old).entry(from as u64),
+                summary(delta).entry(day as u64),
+            ]);
+            let open = |bytes| opened(bytes, &manifest);
+            let path = vec![open(&old), open(delta)];
+            let mut sections = Sections::default();
+            let merge = Merge::new(path).expect("they follow each other");
+            let head = merge.write_base(&mut sections).expect("honest").head;
+            assert!([head, sections.tags, sections.labels].concat() == today);
+        }
+    }
 }
 
 fn searched(segments: &[Vec<u8>], manifest: &Manifest, sets: &[Set], which: u8) {

@@ -32,7 +32,7 @@ pub fn verified(bytes: &[u8]) -> Option<Manifest> {
 /// The segment; and if it is a delta, a base that it could change.
 fn segments(segment: &SegmentSummary) -> Vec<SegmentEntry> {
     if segment.kind == Kind::Base {
-        return vec![segment.entry(0, 1)];
+        return vec![segment.entry(1)];
     }
     let base = SegmentEntry {
         kind: Kind::Base,
@@ -41,9 +41,9 @@ fn segments(segment: &SegmentSummary) -> Vec<SegmentEntry> {
         count: segment.changed,
         deletes: 0,
         from: 0,
-        to: 1,
+        to: segment.from,
     };
-    vec![base, segment.entry(1, 2)]
+    vec![base, segment.entry(segment.from + 1)]
 }
 
 /// A manifest that names a segment of this service.
@@ -54,7 +54,7 @@ pub fn publish(segment: &SegmentSummary, label_length: LabelLength) -> Manifest 
         label_length,
         epoch: segment.epoch,
         public_key: PublicKey::decode(&GENERATOR).expect("an element"),
-        sequence: 2,
+        sequence: u64::MAX,
         previous: [1; 32],
         not_before: 0,
         not_after: u64::MAX,

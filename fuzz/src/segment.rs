@@ -8,7 +8,7 @@ mod plain;
 use blindbook::{
     label::LabelLength,
     oprf::Tag,
-    snapshot::{Segment, SegmentBuilder, SegmentSummary},
+    snapshot::{Kind, Segment, SegmentBuilder, SegmentSummary},
 };
 
 use crate::published;
@@ -44,8 +44,10 @@ fn check(bytes: &[u8]) {
         .filter_map(|length| LabelLength::new(length).ok())
         .find(|length| length.sealed() == sealed)
         .expect("a length that labels have");
-    let mut builder = SegmentBuilder::new(summary.service, summary.epoch, label_length)
-        .changing(summary.kind, summary.changed);
+    let mut builder = SegmentBuilder::new(summary.service, summary.epoch, label_length);
+    if summary.kind == Kind::Delta {
+        builder = builder.changing(summary.from, summary.changed);
+    }
     for rank in deletes.into_iter().rev() {
         builder.delete(rank).expect("a rank of the set");
     }
@@ -54,7 +56,8 @@ fn check(bytes: &[u8]) {
     }
     assert!(builder.build().expect("no duplicates") == bytes);
 
-    if summary.service == published::service().hash() {
+    // Behind the last number that a set can have there is none that a delta could lead to.
+    if summary.service == published::service().hash() && summary.from < u64::MAX {
         let manifest = published::publish(&summary, label_length);
         let mut segment = Segment::open(bytes, &manifest).expect("the manifest names it");
         // Neighbours of members are asked for too, and are found only if they are members themselves.

@@ -1,4 +1,5 @@
-//! Forgets, once an hour, what has been kept about members for long enough, and buckets that are full again.
+//! Forgets, once an hour, what has been kept about members for long enough, buckets that are full again, and files that
+//! the newest manifest doesn't list.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -33,6 +34,9 @@ pub(super) async fn forget<S: Store>(service: Arc<Service<S>>) -> Infallible {
             Ok(0) => {}
             Ok(buckets) => tracing::info!(buckets, "forgot buckets that are full again"),
             Err(error) => tracing::error!(%error, "full buckets can't be forgotten"),
+        }
+        if let Err(error) = service.tidy().await {
+            tracing::warn!(%error, "the folder of segments can't be tidied up");
         }
     }
 }

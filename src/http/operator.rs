@@ -44,8 +44,10 @@ pub struct PublicationReport {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct WrittenSegment {
-    /// `base`, `daily` or `cumulative`.
+    /// `base` or `delta`.
     pub kind: String,
+    /// Which set a delta changes; 0 for a base.
+    pub from: u64,
     /// Bytes of the file.
     pub bytes: u64,
     /// Tags that it adds.
@@ -59,9 +61,9 @@ impl From<&Publication> for PublicationReport {
         let written = publication.written.iter().map(|entry| WrittenSegment {
             kind: String::from(match entry.kind {
                 Kind::Base => "base",
-                Kind::Daily => "daily",
-                Kind::Cumulative => "cumulative",
+                Kind::Delta => "delta",
             }),
+            from: entry.from,
             bytes: entry.size,
             adds: entry.count,
             deletes: entry.deletes,

@@ -43,6 +43,11 @@ pub(super) async fn segment<S: Store>(
     // A name that isn't even text is a name that nothing has.
     let id = id.ok().and_then(|Path(id)| parse_id(&id));
     let id = id.ok_or(Problem::not_found())?;
+    let at = (service.clock)();
+    let served = service.published();
+    if !served.is_some_and(|published| published.serves(&id, at)) {
+        return Err(Problem::not_found());
+    }
     let path = service.publisher.folder().path(&id);
     if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
         return Err(Problem::not_found());
@@ -94,13 +99,13 @@ fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     })
 }
 
-/// For what never changes under its name.
+/// For what never changes under its name, but is not to be had for ever: see `Publication::serves`.
 fn lasting(mut response: Response, etag: HeaderValue) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ETAG, etag);
     headers.insert(
         header::CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=31536000, immutable"),
+        HeaderValue::from_static("public, max-age=3600, immutable"),
     );
     response
 }

@@ -15,7 +15,7 @@ pub use self::{
     changes::{ChangeSet, DailyDelta, Sealer, Wanted},
     decoys::Decoys,
     delay::JoinDelay,
-    plan::{NewBase, Plan, SlotTaken, Step, listed, made_at},
+    plan::{NewBase, Plan, SlotTaken, Step, listed, made_at, recent},
     policy::{PublishPolicy, PublishPolicyError},
 };
 

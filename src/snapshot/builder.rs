@@ -63,10 +63,11 @@ impl SegmentBuilder {
         }
     }
 
-    /// Makes it a delta of a set with so many tags.
+    /// Makes it a delta of the set with the number `from`, which has so many members. Sets are numbered from 1.
     #[must_use]
-    pub fn changing(mut self, kind: Kind, members: u64) -> Self {
-        self.shape.kind = kind;
+    pub fn changing(mut self, from: u64, members: u64) -> Self {
+        self.shape.kind = Kind::Delta;
+        self.shape.from = from;
         self.shape.changed = members;
         self
     }

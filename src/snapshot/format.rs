@@ -8,7 +8,7 @@ use crate::{
 pub(super) const MAGIC: [u8; 8] = *b"bbsegmnt";
 pub(super) const VERSION: u8 = 1;
 /// Bytes of the header.
-pub(super) const HEADER: usize = 224;
+pub(super) const HEADER: usize = 232;
 const DIRECTORY_ENTRY: u64 = 16;
 /// Bytes of a SHA-256.
 pub(super) const HASH: u64 = 32;
@@ -24,15 +24,13 @@ pub(super) const MAX_COUNT: u64 = 1 << 40;
 pub enum Kind {
     /// A whole set.
     Base = 1,
-    /// What changed from one slot to the next.
-    Daily = 2,
-    /// What changed since the base.
-    Cumulative = 3,
+    /// What changes an earlier set.
+    Delta = 2,
 }
 
 impl Kind {
     pub(super) fn decode(byte: u8) -> Option<Self> {
-        [Self::Base, Self::Daily, Self::Cumulative]
+        [Self::Base, Self::Delta]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
@@ -86,6 +84,8 @@ pub(super) struct Shape {
     pub(super) deletes: u64,
     /// Tags in the set that a delta changes.
     pub(super) changed: u64,
+    /// Which set that is, by its number; 0 for a base.
+    pub(super) from: u64,
 }
 
 /// The Merkle roots that a header commits to.
@@ -170,7 +170,13 @@ impl Shape {
             count,
             deletes: 0,
             changed: 0,
+            from: 0,
         }
+    }
+
+    /// What is the same in all segments that can follow each other.
+    pub(super) fn terms(&self) -> ([u8; 32], Epoch, u16) {
+        (self.service, self.epoch, self.label_stride)
     }
 
     pub(super) fn shard_bits(&self) -> u8 {
@@ -237,8 +243,8 @@ impl Shape {
         let strides = LabelLength::new(0).map_or(0, LabelLength::sealed)
             ..=LabelLength::new(LabelLength::MAX).map_or(0, LabelLength::sealed);
         let changes = match self.kind {
-            Kind::Base => self.deletes == 0 && self.changed == 0,
-            Kind::Daily | Kind::Cumulative => self.deletes <= self.changed,
+            Kind::Base => self.deletes == 0 && self.changed == 0 && self.from == 0,
+            Kind::Delta => self.deletes <= self.changed && self.from > 0,
         };
         changes
             && self.count <= MAX_COUNT
@@ -256,7 +262,7 @@ impl Header {
 
     pub(super) fn encode(&self) -> [u8; HEADER] {
         let shape = &self.shape;
-        let fields: [&[u8]; 15] = [
+        let fields: [&[u8]; 16] = [
             &MAGIC,
             &[VERSION, shape.kind as u8],
             &[shape.shard_bits(), shape.rice_parameter()],
@@ -267,6 +273,7 @@ impl Header {
             &shape.count.to_be_bytes(),
             &shape.deletes.to_be_bytes(),
             &shape.changed.to_be_bytes(),
+            &shape.from.to_be_bytes(),
             &[self.deletes_length, self.tags_length]
                 .map(u64::to_be_bytes)
                 .concat(),
@@ -302,6 +309,7 @@ impl Header {
             count: number(&mut rest)?,
             deletes: number(&mut rest)?,
             changed: number(&mut rest)?,
+            from: number(&mut rest)?,
         };
         let header = Self {
             shape,

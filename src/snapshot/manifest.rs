@@ -48,7 +48,7 @@ const VERSION: u8 = 1;
 const SUITE: u8 = 1;
 const SIGNATURE: usize = 64;
 const SIGNED_PREFIX: &[u8] = b"blindbook-v1-manifest";
-/// Most segments: a base, a cumulative delta and two months of daily ones.
+/// Most segments: a base, and deltas from the sets of two months.
 const MAX_SEGMENTS: usize = 64;
 
 /// Bytes that aren't a manifest. Who sent them is to blame.

@@ -1,13 +1,15 @@
 //! A base and what changes it, read as one set in ascending order.
 
+mod compose;
 mod layer;
 
 use alloc::vec::Vec;
 
+pub use self::compose::Composer;
 use self::layer::{Item, Layer};
 use super::{
     builder::{BuildError, SegmentBuilder},
-    format::{Kind, SegmentError, Shape},
+    format::{SegmentError, Shape},
     segment::Segment,
     source::ReadAt,
     writer::{SegmentWriter, Sink, Written},
@@ -22,6 +24,8 @@ pub struct Merge<R> {
     /// The base, then the deltas.
     layers: Vec<Layer<R>>,
     shape: Shape,
+    /// The number of the set.
+    state: u64,
 }
 
 impl<R: ReadAt> Merge<R> {
@@ -41,9 +45,7 @@ impl<R: ReadAt> Merge<R> {
         for segment in path {
             let its = *segment.outline().shape();
             let entry = segment.entry();
-            let same = (its.service, its.epoch, its.label_stride)
-                == (shape.service, shape.epoch, shape.label_stride);
-            if !same || entry.from != state {
+            if its.terms() != shape.terms() || entry.from != state {
                 return Err(SegmentError::OtherSet.into());
             }
             if its.changed != shape.count {
@@ -53,7 +55,11 @@ impl<R: ReadAt> Merge<R> {
             shape.count = shape.count - its.deletes + its.count;
             layers.push(Layer::new(segment)?);
         }
-        Ok(Self { layers, shape })
+        Ok(Self {
+            layers,
+            shape,
+            state,
+        })
     }
 
     /// How many members the set has.
@@ -105,9 +111,8 @@ impl<R: ReadAt> Merge<R> {
     /// # Errors
     ///
     /// As [`Self::next`].
-    pub fn difference(mut self, mut other: Self, kind: Kind) -> Result<Vec<u8>, R::Error> {
-        let changed = self.shape.count;
-        let mut delta = SegmentBuilder::empty(self.shape).changing(kind, changed);
+    pub fn difference(mut self, mut other: Self) -> Result<Vec<u8>, R::Error> {
+        let mut delta = SegmentBuilder::empty(self.shape).changing(self.state, self.shape.count);
         let (mut old_label, mut new_label) = (Vec::new(), Vec::new());
         let mut old = layer::next(&mut self.layers)?;
         let mut new = layer::next(&mut other.layers)?;

@@ -45,6 +45,8 @@ pub struct SegmentSummary {
     pub deletes: u64,
     /// How many tags are in the set that it changes.
     pub changed: u64,
+    /// Which set that is, by the number of the first manifest that published it; 0 for a base.
+    pub from: u64,
     /// Bytes of the file.
     pub size: u64,
     /// Shards that it is cut into.
@@ -81,6 +83,7 @@ impl<R: ReadAt> Segment<R> {
         let as_signed = shape.kind == entry.kind
             && shape.count == entry.count
             && shape.deletes == entry.deletes
+            && shape.from == entry.from
             && shape.service == claims.service.hash()
             && shape.epoch == claims.epoch
             && usize::from(shape.label_stride) == claims.label_length.sealed()
@@ -131,6 +134,38 @@ impl<R: ReadAt> Segment<R> {
         let mut search = Search::new(tags);
         search.read_tags_of(self, Reading::Wanted)?;
         Ok(search.found())
+    }
+
+    /// The tags at these ranks, which are ascending. Reads the shards that they fall in.
+    pub(super) fn tags_at(&mut self, ranks: &[u64]) -> Result<Vec<Tag>, R::Error> {
+        let shape = *self.outline.shape();
+        let mut tags = Vec::with_capacity(ranks.len());
+        let mut rest = ranks;
+        for index in 0..shape.shards() {
+            let shard = self.outline.shard(index)?;
+            let here = rest.partition_point(|rank| *rank < shard.rank + shard.count);
+            let (in_shard, behind) = rest.split_at(here);
+            rest = behind;
+            if in_shard.is_empty() {
+                continue;
+            }
+            let bytes = self.tags(&shard)?;
+            let mut numbers = low_bits(&shape, &bytes, shard.count);
+            let mut next = shard.rank;
+            for rank in in_shard {
+                let mut low = None;
+                while next <= *rank {
+                    low = numbers.next()?;
+                    next += 1;
+                }
+                let low = low.ok_or(SegmentError::NotCanonical)?;
+                tags.push(Tag::new(shape.prefix(index) | low));
+            }
+        }
+        match rest {
+            [] => Ok(tags),
+            _ => Err(SegmentError::NotCanonical.into()),
+        }
     }
 
     /// Checks all of it: that its bytes are the ones that were signed, and the one way to write what is in it.
@@ -219,6 +254,7 @@ impl SegmentSummary {
             count: shape.count,
             deletes: shape.deletes,
             changed: shape.changed,
+            from: shape.from,
             size,
             shards: shape.shards(),
             sealed_label: shape.label_stride,
@@ -229,16 +265,16 @@ impl SegmentSummary {
         })
     }
 
-    /// What a manifest says of it, if it leads from one published set to another.
+    /// What a manifest says of it, if it leads to the set with this number.
     #[must_use]
-    pub fn entry(&self, from: u64, to: u64) -> SegmentEntry {
+    pub fn entry(&self, to: u64) -> SegmentEntry {
         SegmentEntry {
             kind: self.kind,
             id: self.id,
             size: self.size,
             count: self.count,
             deletes: self.deletes,
-            from,
+            from: self.from,
             to,
         }
     }

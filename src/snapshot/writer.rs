@@ -65,7 +65,7 @@ pub struct SegmentWriter {
 pub struct Written {
     /// What comes before the tags.
     pub head: Vec<u8>,
-    /// What a manifest says of it, if it leads from one published set to another.
+    /// What a manifest says of it; which set it leads to is left open.
     entry: SegmentEntry,
 }
 
@@ -176,7 +176,7 @@ impl SegmentWriter {
                 size,
                 count: self.shape.count,
                 deletes: self.shape.deletes,
-                from: 0,
+                from: self.shape.from,
                 to: 0,
             },
         })
@@ -211,11 +211,10 @@ impl SegmentWriter {
 }
 
 impl Written {
-    /// What a manifest says of the segment, if it leads from one published set to another.
+    /// What a manifest says of the segment, if it leads to the set with this number.
     #[must_use]
-    pub fn entry(&self, from: u64, to: u64) -> SegmentEntry {
+    pub fn entry(&self, to: u64) -> SegmentEntry {
         SegmentEntry {
-            from,
             to,
             ..self.entry.clone()
         }

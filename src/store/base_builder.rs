@@ -294,7 +294,7 @@ impl BuiltBase {
     /// What a manifest says of it, if it is the first to publish it.
     #[must_use]
     pub fn entry(&self, sequence: u64) -> SegmentEntry {
-        self.written.entry(0, sequence)
+        self.written.entry(sequence)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Publishing: from what has changed since the last publication to segments and the manifest that names them.
 //!
 //! ```text
-//! plan ---> daily delta ---> cumulative delta, or base ---> manifest in the store ---> manifest in the folder
-//!      \--> base of all members ------------------------/                        \---> old files go
+//! plan ---> daily delta ---> base, and deltas of earlier sets ---> manifest in the store ---> manifest in the folder
+//!      \--> base of all members -------------------------------/                        \---> old files go
 //! ```
 //!
 //! Files are durable before the manifest that names them is. The manifest is in the folder once it is in the store, and
@@ -11,7 +11,7 @@
 mod build;
 mod change;
 
-use std::{fs::File, io, vec::Vec};
+use std::{fs::File, io, time::Duration, vec::Vec};
 
 use super::{
     BaseError, SegmentFolder, Settled, Store, StoreError, StoredManifest,
@@ -21,7 +21,7 @@ use crate::{
     label::LabelError,
     server::publish::{
         Decoys, JoinDelay, Plan, PublishPolicy, Sealer, SetError, SlotTaken, Step, Terms,
-        TermsError, listed,
+        TermsError, listed, made_at,
     },
     snapshot::{
         BuildError, FileSource, Manifest, ManifestDraft, ManifestError, ReadError, Segment,
@@ -30,6 +30,8 @@ use crate::{
     timestamp::Timestamp,
 };
 
+/// How long a file is still there that only the manifest before the newest lists, for clients who are fetching it: an hour.
+const LINGER: Duration = Duration::from_secs(3_600);
 /// Notes of changes that are removed in one step of the store.
 const DROPPED: usize = 8_192;
 
@@ -63,6 +65,8 @@ pub struct Publication {
     pub written: Vec<SegmentEntry>,
     /// Members newly left out because another one's tag is the same.
     pub collisions: u64,
+    /// The segments that only the manifest before it lists.
+    former: Vec<[u8; 32]>,
     /// Why an old file couldn't be removed, or the folder's copy of the manifest not written, if that went wrong. The
     /// publication is good nevertheless.
     pub litter: Option<io::ErrorKind>,
@@ -240,7 +244,7 @@ impl Publisher {
     /// Publishes what has changed.
     ///
     /// Reads the store and computes for seconds, or minutes if a base is built: give it a thread of its own. The
-    /// segments of the new and the last manifest stay, older ones are removed.
+    /// segments of the new manifest stay, and those of the last one for [an hour](Self::tidy).
     ///
     /// # Errors
     ///
@@ -256,6 +260,8 @@ impl Publisher {
         if let Some(last) = &last {
             // A crash may have come before.
             self.mirror(last)?;
+            // What can't be removed is told of when this is done.
+            let _either = self.tidy(last, at);
         }
         let last = last.as_ref().map(|last| &last.manifest);
         let plan = self.plan_after(store, last, at).await?;
@@ -265,18 +271,28 @@ impl Publisher {
         let draft = self.terms.draft(last, at)?;
         let wrote = match last.filter(|_| plan.step != Step::Build) {
             None => self.build(store, last, &plan, &draft, watch).await?,
-            Some(last) => {
-                let changed = match self.change(store, last, &plan, &draft).await {
-                    Err(PublishError::Published(error)) if is_damage(&error) => None,
-                    changed => changed?,
-                };
-                match changed {
-                    None => self.build(store, Some(last), &plan, &draft, watch).await?,
-                    Some(wrote) => wrote,
+            Some(last) => match self.change(store, last, &plan, &draft).await {
+                Err(PublishError::Published(error)) if is_damage(&error) => {
+                    self.build(store, Some(last), &plan, &draft, watch).await?
                 }
-            }
+                changed => changed?,
+            },
         };
         self.append(store, last, draft, wrote).await
+    }
+
+    /// Removes the files that the newest publication doesn't list, if it has been there for an hour. Until then clients
+    /// may be fetching what the one before it lists.
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be read, or a file in it can't be removed.
+    pub fn tidy(&self, newest: &Publication, at: Timestamp) -> io::Result<()> {
+        if newest.lingers(at) {
+            return Ok(());
+        }
+        let listed = ids(&newest.manifest.claims().segments);
+        self.folder.retain_finished(&listed)
     }
 
     async fn append<S: Store>(
@@ -289,6 +305,9 @@ impl Publisher {
         let draft = self.listing(draft, last, &wrote.segments);
         let mut publication = self.verified(self.key.sign(&draft)?)?;
         publication.written = wrote.segments;
+        publication
+            .written
+            .retain(|entry| draft.segments.contains(entry));
         publication.collisions = wrote.collisions;
         let manifest = StoredManifest {
             sequence: draft.sequence,
@@ -298,8 +317,10 @@ impl Publisher {
             return Err(PublishError::Conflict);
         }
         // The chain has moved on: from here on nothing makes it fail any more.
-        let old = last.iter().flat_map(|last| &last.claims().segments);
-        let kept: Vec<[u8; 32]> = draft.segments.iter().chain(old).map(|one| one.id).collect();
+        let listed = ids(&draft.segments);
+        publication.former = last.map_or_else(Vec::new, |last| ids(&last.claims().segments));
+        publication.former.retain(|id| !listed.contains(id));
+        let kept = [listed, publication.former.clone()].concat();
         let tidied = self.mirror(&publication);
         let tidied = tidied.and_then(|()| self.folder.retain(&kept));
         publication.litter = tidied.err().map(|error| error.kind());
@@ -336,6 +357,7 @@ impl Publisher {
             manifest,
             written: Vec::new(),
             collisions: 0,
+            former: Vec::new(),
             litter: None,
         })
     }
@@ -345,11 +367,18 @@ impl Publisher {
         let claims = manifest.claims();
         let path = cheapest_path(&claims.segments, claims.newest(), |entry| entry.size);
         let path = path.ok_or(SegmentError::OtherSet)?;
-        let open = |entry: &SegmentEntry| {
-            let file = File::open(self.folder.path(&entry.id))?;
-            Segment::open(FileSource::new(file)?, manifest)
-        };
-        path.into_iter().map(open).collect()
+        path.into_iter()
+            .map(|entry| self.open(manifest, entry))
+            .collect()
+    }
+
+    fn open(
+        &self,
+        manifest: &Manifest,
+        entry: &SegmentEntry,
+    ) -> Result<Segment<FileSource>, ReadError> {
+        let file = File::open(self.folder.path(&entry.id))?;
+        Segment::open(FileSource::new(file)?, manifest)
     }
 
     fn decoys(&self, sealer: &Sealer, settled: Settled) -> Decoys {
@@ -361,6 +390,28 @@ impl Publisher {
         let secret = self.key.derive(b"join delay");
         JoinDelay::new(secret, self.terms.epoch, self.policy.clone())
     }
+}
+
+impl Publication {
+    /// Whether clients are to be given a segment: one that is listed, or until an hour later was.
+    ///
+    /// # Security
+    ///
+    /// The tags of those who have left since are among the bytes of the latter.
+    #[must_use]
+    pub fn serves(&self, id: &[u8; 32], at: Timestamp) -> bool {
+        let segments = &self.manifest.claims().segments;
+        segments.iter().any(|entry| entry.id == *id)
+            || (self.lingers(at) && self.former.contains(id))
+    }
+
+    fn lingers(&self, at: Timestamp) -> bool {
+        at < made_at(&self.manifest).saturating_add(LINGER)
+    }
+}
+
+fn ids(segments: &[SegmentEntry]) -> Vec<[u8; 32]> {
+    segments.iter().map(|entry| entry.id).collect()
 }
 
 /// Whether a file is gone or isn't what was published, rather than that the disk doesn't answer.

@@ -105,10 +105,20 @@ impl SegmentFolder {
     ///
     /// The folder can't be read; or a file in it can't be removed, which doesn't save the others.
     pub fn retain(&self, kept: &[[u8; 32]]) -> io::Result<()> {
-        let mut removed = match fs::remove_dir_all(self.building()) {
+        let removed = match fs::remove_dir_all(self.building()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
+        removed.and(self.retain_finished(kept))
+    }
+
+    /// Removes every segment that isn't one of `kept`; what is being built stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::retain`].
+    pub fn retain_finished(&self, kept: &[[u8; 32]]) -> io::Result<()> {
+        let mut removed = Ok(());
         for name in self.leftover(kept)? {
             removed = removed.and(fs::remove_file(self.0.join(name)));
         }

@@ -1,8 +1,11 @@
 //! What everybody may fetch, and what can't be fetched by bending a path.
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use blindbook::{server::publish::PublishPolicy, snapshot::SignedManifest};
+use blindbook::{Timestamp, snapshot::SignedManifest};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -82,13 +85,13 @@ fn a_segment_is_served_whole_and_in_parts() {
     assert_eq!(whole.header("accept-ranges"), Some("bytes"));
     assert_eq!(
         whole.header("cache-control"),
-        Some("public, max-age=31536000, immutable")
+        Some("public, max-age=3600, immutable")
     );
     assert_eq!(whole.header("last-modified"), None);
     let etag = whole.header("etag").unwrap().to_owned();
     assert_eq!(etag, format!("\"{id}\""));
     // Of the header, which commits to the rest.
-    let hash: String = Sha256::digest(&whole.body[..224])
+    let hash: String = Sha256::digest(&whole.body[..232])
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
@@ -136,7 +139,7 @@ fn a_segment_is_served_whole_and_in_parts() {
         assert_eq!(answer.header("etag"), None);
         assert_ne!(
             answer.header("cache-control"),
-            Some("public, max-age=31536000, immutable")
+            Some("public, max-age=3600, immutable")
         );
     }
     running.stop();
@@ -202,13 +205,9 @@ fn no_credential_is_looked_at() {
 
 #[test]
 fn the_segment_of_the_last_manifest_is_there_for_whoever_is_slow() {
-    let publishing = PublishPolicy {
-        base_every: 1,
-        dailies: 1,
-        ..PublishPolicy::default()
-    };
+    static CLOCK: AtomicU64 = AtomicU64::new(NOW);
     let (folder, running, first) = start_with(Setup {
-        publishing,
+        clock: || Timestamp::from_secs(CLOCK.load(Ordering::SeqCst)),
         ..Setup::default()
     });
     let registrar = running.transport(Some(&enrol()));
@@ -225,7 +224,16 @@ fn the_segment_of_the_last_manifest_is_there_for_whoever_is_slow() {
         (status(&ids[0]), status(&ids[1]), status(&ids[2])),
         (404, 200, 200)
     );
-    // Two bases, and the delta that leads to each.
-    assert_eq!(segments(folder.path()).len(), 4);
+    // Two bases, the delta that leads to the first, and the two that lead to the second.
+    assert_eq!(segments(folder.path()).len(), 5);
+    // Not for long: what has left since is in it. Who asks for a file by a name of former times gets nothing, though it is
+    // still on the disk.
+    CLOCK.store(NOW + 3_600, Ordering::SeqCst);
+    assert_eq!((status(&ids[1]), status(&ids[2])), (404, 200));
+    // Nor a file that no manifest has listed.
+    let bytes = fs::read(folder.path().join("segments").join(&ids[2])).unwrap();
+    let other = folder.path().join("segments").join(&ids[0]);
+    fs::write(other, bytes).unwrap();
+    assert_eq!(status(&ids[0]), 404);
     running.stop();
 }

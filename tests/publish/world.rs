@@ -9,11 +9,11 @@ use blindbook::{
     server::{
         EvaluationKey, Evaluator,
         directory::{Change, Consent, MemberBatch, Setting},
-        publish::{FindableSet, PublishPolicy, Terms},
+        publish::{FindableSet, PublishPolicy, Sealer, Terms, made_at},
     },
     snapshot::{
-        BuildError, Kind, Manifest, Merge, Search, Segment, SegmentEntry, SegmentError,
-        SignedManifest, Sink, SnapshotKey, cheapest_path,
+        BuildError, Manifest, Merge, Search, Segment, SegmentEntry, SegmentError, SignedManifest,
+        Sink, SnapshotKey, cheapest_path,
     },
     store::{Building, Pace, Publication, PublishError, Publisher, SegmentFolder, Store},
 };
@@ -25,12 +25,9 @@ const SERVICE: &str = "chat.example";
 /// When on a day everything happens.
 pub const NOON: Duration = Duration::from_secs(43_200);
 
-/// Few changes make a new base, and few publications.
+/// Few publications are followed.
 pub fn policy() -> PublishPolicy {
     PublishPolicy {
-        cumulative_every: 3,
-        base_every: 6,
-        base_percent: 50,
         dailies: 4,
         ..PublishPolicy::default()
     }
@@ -80,12 +77,17 @@ pub fn hide(number: u8) -> (u8, Change) {
     (number, change)
 }
 
-/// Who can be found, and under which label.
-pub struct Members(BTreeMap<u8, Label>);
+/// Who can be found, and under which label; and all who ever could, under which.
+pub struct Members(BTreeMap<u8, Label>, Vec<(u8, Label)>);
 
 impl Members {
     pub fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(BTreeMap::new(), Vec::new())
+    }
+
+    fn join(&mut self, number: u8, label: Label) {
+        self.1.push((number, label.clone()));
+        self.0.insert(number, label);
     }
 
     pub fn len(&self) -> usize {
@@ -157,7 +159,7 @@ impl<S: Store> World<S> {
                     label,
                     setting: Setting::Everyone(_),
                 } => {
-                    members.0.insert(number, label.clone());
+                    members.join(number, label.clone());
                     let consent = Consent::new(at, "2026-11", "ios/settings").unwrap();
                     Change::Enrol {
                         label,
@@ -241,23 +243,50 @@ impl<S: Store> World<S> {
         fs::read(self.publisher.folder().path(&entry.id)).unwrap()
     }
 
-    /// What the base and the deltas of a manifest are together.
-    pub fn merged(&self, manifest: &Manifest) -> Vec<u8> {
+    /// The base of a manifest. Everything else that is listed leads to it.
+    pub fn base(&self, manifest: &Manifest) -> Vec<u8> {
         let claims = manifest.claims();
-        // Along the dailies as far as there are any, so that nothing is left unread.
-        let cost = |entry: &SegmentEntry| u64::from(entry.kind == Kind::Cumulative);
-        let by_dailies = self.merged_along(manifest, cost);
-        let cheapest = self.merged_along(manifest, |entry| entry.size);
-        assert!(by_dailies == cheapest, "manifest {}", claims.sequence);
-        cheapest
+        assert!(
+            claims
+                .segments
+                .iter()
+                .all(|entry| entry.to == claims.newest())
+        );
+        self.read(manifest.base())
     }
 
-    fn merged_along(&self, manifest: &Manifest, cost: impl Fn(&SegmentEntry) -> u64) -> Vec<u8> {
-        let claims = manifest.claims();
-        let path = cheapest_path(&claims.segments, claims.newest(), cost).unwrap();
-        let bytes: Vec<Vec<u8>> = path.into_iter().map(|entry| self.read(entry)).collect();
-        let open = |bytes| Segment::open(bytes, manifest).unwrap();
-        merge(bytes.iter().map(open).collect())
+    /// Nothing that is to be had an hour after a manifest was made has the tag of anybody who can't be found, or the sealed label
+    /// of anybody under which nobody is found.
+    pub fn check_clean(&self, publication: &Publication, members: &Members) {
+        let manifest = &publication.manifest;
+        let gone: Vec<Tag> = (0..=255)
+            .filter(|number| !members.0.contains_key(number))
+            .map(tag)
+            .collect();
+        let sealer = Sealer::new(self.publisher.terms());
+        let sealed = |(number, label): (&u8, &Label)| sealer.seal(&who(*number), label).unwrap().1;
+        let current: Vec<Vec<u8>> = members.0.iter().map(sealed).collect();
+        let former = members.1.iter().map(|(number, label)| (number, label));
+        let former: Vec<Vec<u8>> = former
+            .map(sealed)
+            .filter(|label| !current.contains(label))
+            .collect();
+        let later = made_at(manifest).saturating_add(Duration::from_secs(3_600));
+        self.publisher.tidy(publication, later).unwrap();
+        let files = self.segments();
+        assert_eq!(files.len(), manifest.claims().segments.len());
+        for entry in &manifest.claims().segments {
+            assert!(publication.serves(&entry.id, later));
+            let bytes = self.read(entry);
+            let mut segment = Segment::open(&bytes, manifest).unwrap();
+            assert_eq!(segment.find(&gone).unwrap(), [], "{entry:?}");
+        }
+        for bytes in self.files().into_values() {
+            let has = |label: &Vec<u8>| bytes.windows(label.len()).any(|there| there == label);
+            assert!(!former.iter().any(has));
+            // That it can find one at all.
+            assert!(!bytes.starts_with(b"bbsegmnt\x01\x01") || current.iter().all(has));
+        }
     }
 
     /// Who of these is found by whoever has their number.
@@ -309,67 +338,37 @@ impl<S: Store> World<S> {
 /// A phone with the set that was the newest once.
 pub struct Phone {
     manifest: Manifest,
-    /// What leads to its set.
-    held: Vec<(SegmentEntry, Vec<u8>)>,
+    base: Vec<u8>,
 }
 
 impl Phone {
     pub fn new<S: Store>(world: &World<S>, manifest: &Manifest) -> Self {
-        let claims = manifest.claims();
-        let path = cheapest_path(&claims.segments, claims.newest(), |entry| entry.size).unwrap();
-        let held = path
-            .into_iter()
-            .map(|entry| (entry.clone(), world.read(entry)));
         Self {
-            held: held.collect(),
+            base: world.read(manifest.base()),
             manifest: manifest.clone(),
         }
     }
 
-    /// It gets to the newest set; without another base if it wasn't away for too long.
-    pub fn check<S: Store>(&self, world: &World<S>, newest: &Manifest, policy: &PublishPolicy) {
+    /// It gets to the newest set by one delta, if it wasn't away for too long; whether it does.
+    pub fn check<S: Store>(&self, world: &World<S>, newest: &Manifest) -> bool {
         let claims = newest.claims();
         let have = self.manifest.claims().newest();
-        let dailies = claims
-            .segments
-            .iter()
-            .filter(|entry| entry.kind == Kind::Daily);
-        let recent = have == claims.newest() || dailies.clone().any(|daily| daily.from == have);
-        assert!(dailies.count() <= policy.dailies as usize);
-        let held = |entry: &SegmentEntry| self.held.iter().find(|(held, _)| held == entry);
-        let all = self
-            .held
-            .iter()
-            .map(|(entry, _)| entry)
-            .chain(&claims.segments);
-        // A new base is the last resort.
-        let cost = |entry: &SegmentEntry| match (held(entry), entry.kind) {
-            (Some(_), _) => 0,
-            (None, Kind::Base) => 1 << 40,
-            (None, _) => entry.size,
+        if have == claims.newest() {
+            return true;
+        }
+        let Some(delta) = claims.segments.iter().find(|entry| entry.from == have) else {
+            return false;
         };
-        let path = cheapest_path(all, claims.newest(), cost).unwrap();
-        let fetched_base = path
-            .iter()
-            .any(|entry| entry.kind == Kind::Base && held(entry).is_none());
-        assert!(
-            !recent || !fetched_base,
-            "set {have} to {}",
-            claims.newest()
-        );
-        let bytes: Vec<Vec<u8>> = path
-            .iter()
-            .map(|entry| held(entry).map_or_else(|| world.read(entry), |(_, bytes)| bytes.clone()))
-            .collect();
-        let opened = path.iter().zip(&bytes).map(|(entry, bytes)| {
-            let by = if held(entry).is_some() {
-                &self.manifest
-            } else {
-                newest
-            };
-            Segment::open(bytes, by).unwrap()
-        });
-        assert!(merge(opened.collect()) == world.merged(newest));
+        let bytes = world.read(delta);
+        let held = Segment::open(&self.base, &self.manifest).unwrap();
+        let path = vec![held, Segment::open(&bytes, newest).unwrap()];
+        assert!(merge(path) == world.base(newest), "set {have}");
+        true
+    }
+
+    /// The last manifest under which the phone had the newest set.
+    pub fn set(&self) -> u64 {
+        self.manifest.claims().newest()
     }
 }
 

@@ -13,7 +13,7 @@ use blindbook::{
 use sha2::{Digest, Sha256};
 
 /// Bytes of a segment's header.
-pub const HEADER: usize = 224;
+pub const HEADER: usize = 232;
 
 pub const NOW: u64 = 1_800_000_000;
 
@@ -49,18 +49,21 @@ pub fn sealed(tag: u64) -> [u8; 20] {
 
 /// What a manifest says of a base, also of one that isn't canonical.
 pub fn entry(segment: &[u8]) -> SegmentEntry {
-    delta_entry(Kind::Base, segment, 0, 1)
+    SegmentEntry {
+        kind: Kind::Base,
+        ..delta_entry(segment, 0, 1)
+    }
 }
 
 /// What a manifest says of a segment that leads from one set to another.
-pub fn delta_entry(kind: Kind, segment: &[u8], from: u64, to: u64) -> SegmentEntry {
+pub fn delta_entry(segment: &[u8], from: u64, to: u64) -> SegmentEntry {
     let header = segment.get(..HEADER).unwrap_or(segment);
     let number = |at: usize| {
         let bytes = segment.get(at..at + 8);
         bytes.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()))
     };
     SegmentEntry {
-        kind,
+        kind: Kind::Delta,
         id: Sha256::digest(header).into(),
         size: segment.len() as u64,
         count: number(56),

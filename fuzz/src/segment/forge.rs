@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::published::{EPOCH, service};
 
-const HEADER: usize = 224;
+const HEADER: usize = 232;
 /// Keeps a run short, and reaches two bits of shards.
 const MAX_COUNT: u64 = 6_000;
 
@@ -16,17 +16,21 @@ const MAX_COUNT: u64 = 6_000;
 pub fn made_right(data: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = data.to_vec();
     let kind = match *bytes.get(9)? {
-        kind @ 1..=3 => kind,
-        other => other % 3 + 1,
+        kind @ 1..=2 => kind,
+        other => other % 2 + 1,
     };
     let count = number(&bytes, 56)? % (MAX_COUNT + 1);
     let stride = match u64::from(*bytes.get(15)?) {
         stride @ 16..=80 => stride,
         other => 16 + other % 65,
     };
-    let (deletes, changed) = match kind {
-        1 => (0, 0),
-        _ => (number(&bytes, 64)? % 100, number(&bytes, 72)? % (1 << 40)),
+    let (deletes, changed, from) = match kind {
+        1 => (0, 0, 0),
+        _ => (
+            number(&bytes, 64)? % 100,
+            number(&bytes, 72)? % (1 << 40),
+            number(&bytes, 80)?.max(1),
+        ),
     };
     let deletes = deletes.min(changed);
     let parameter = |space: f64, count: u64| match count {
@@ -41,7 +45,7 @@ pub fn made_right(data: &[u8]) -> Option<Vec<u8>> {
     let outline = HEADER + 16 * (shards + 1) + 64 * shards;
     let labels = usize::try_from(count * stride).ok()?;
     let rest = bytes.len().checked_sub(outline + labels)?;
-    let deletes_length = usize::try_from(number(&bytes, 80)?).ok()?;
+    let deletes_length = usize::try_from(number(&bytes, 88)?).ok()?;
     let deletes_length = if kind == 1 {
         0
     } else {
@@ -60,7 +64,8 @@ pub fn made_right(data: &[u8]) -> Option<Vec<u8>> {
         stride as u8,
     ];
     put(&mut bytes, 9, &parameters);
-    let numbers = [count, deletes, changed, deletes_length as u64, tags as u64];
+    let lengths = [deletes_length as u64, tags as u64];
+    let numbers = [count, deletes, changed, from, lengths[0], lengths[1]];
     for (index, word) in numbers.into_iter().enumerate() {
         put(&mut bytes, 56 + 8 * index, &word.to_be_bytes());
     }
@@ -87,7 +92,7 @@ pub fn made_right(data: &[u8]) -> Option<Vec<u8>> {
         .into_iter()
         .map(|leaf| root(&[leaf]))
         .collect();
-    put(&mut bytes, 96, roots.as_flattened());
+    put(&mut bytes, 104, roots.as_flattened());
     put(&mut bytes, HEADER + directory.len(), hashes.as_flattened());
     Some(bytes)
 }

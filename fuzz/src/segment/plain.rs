@@ -2,14 +2,14 @@
 
 const ESCAPE: u32 = 40;
 
-const HEADER: usize = 224;
+const HEADER: usize = 232;
 
 /// The tags and sealed labels of bytes that were accepted.
 pub fn decode(bytes: &[u8]) -> Vec<(u64, &[u8])> {
     let (shard_bits, parameter) = (u32::from(bytes[10]), u32::from(bytes[11]));
     let stride = usize::from(u16::from_be_bytes([bytes[14], bytes[15]]));
-    let tags = deletes_at(bytes) + number(bytes, 80);
-    let labels = tags + number(bytes, 88);
+    let tags = deletes_at(bytes) + number(bytes, 88);
+    let labels = tags + number(bytes, 96);
     let mut set = Vec::new();
     for shard in 0..1_usize << shard_bits {
         let entry = HEADER + 16 * shard;
@@ -27,7 +27,7 @@ pub fn decode(bytes: &[u8]) -> Vec<(u64, &[u8])> {
 
 /// The ranks that bytes which were accepted delete.
 pub fn deletes(bytes: &[u8]) -> Vec<u64> {
-    let content = &bytes[deletes_at(bytes)..][..number(bytes, 80)];
+    let content = &bytes[deletes_at(bytes)..][..number(bytes, 88)];
     let changed = number(bytes, 72) as u128;
     let numbers = ascending(content, number(bytes, 64), u32::from(bytes[12]), changed);
     numbers.into_iter().map(|rank| rank as u64).collect()

@@ -101,9 +101,6 @@ pub(crate) struct Publish {
     slot_hours: u32,
     /// Whether `serve` publishes in each slot by itself.
     pub(crate) automatic: bool,
-    cumulative_every: u32,
-    base_every: u32,
-    base_percent: u32,
     dailies: u32,
     join_window: u32,
     decoy_class: u32,
@@ -118,9 +115,6 @@ impl Default for Publish {
             valid_hours: 72,
             slot_hours: 24,
             automatic: false,
-            cumulative_every: policy.cumulative_every,
-            base_every: policy.base_every,
-            base_percent: policy.base_percent,
             dailies: policy.dailies,
             join_window: policy.join_window,
             decoy_class: policy.decoy_class,
@@ -137,9 +131,6 @@ impl Publish {
     pub(crate) fn policy(&self) -> PublishPolicy {
         PublishPolicy {
             slot: hours(self.slot_hours),
-            cumulative_every: self.cumulative_every,
-            base_every: self.base_every,
-            base_percent: self.base_percent,
             dailies: self.dailies,
             join_window: self.join_window,
             decoy_class: self.decoy_class,
@@ -351,8 +342,8 @@ mod tests {
         assert!(refusal(&both).contains("plain_http"));
         let policy = format!("{CONFIG}\n[policy.account]\ninitial_capacity = 9000\n");
         assert!(refusal(&policy).contains("initial_capacity"));
-        let gap = CONFIG.replace("dailies = 14", "dailies = 6");
-        assert!(refusal(&gap).contains("gap"));
+        let many = CONFIG.replace("dailies = 14", "dailies = 63");
+        assert!(refusal(&many).contains("more than 62"));
         let expired = CONFIG.replace("valid_hours = 72", "valid_hours = 23");
         assert!(refusal(&expired).contains("expire"));
         let long = CONFIG.replace("label_length = 16", "label_length = 65");

@@ -45,6 +45,7 @@ pub(crate) enum Report {
         sealed_label_bytes: u16,
         directory_bytes: u64,
         deletes: u64,
+        changed_set: u64,
         changed_members: u64,
         deletes_bytes: u64,
         tag_bytes: u64,
@@ -127,6 +128,7 @@ fn segment(summary: &SegmentSummary) -> Report {
         sealed_label_bytes: summary.sealed_label,
         directory_bytes: summary.directory_length,
         deletes: summary.deletes,
+        changed_set: summary.from,
         changed_members: summary.changed,
         deletes_bytes: summary.deletes_length,
         tag_bytes: summary.tags_length,
@@ -180,6 +182,7 @@ impl fmt::Display for Report {
                 sealed_label_bytes,
                 directory_bytes,
                 deletes,
+                changed_set,
                 changed_members,
                 deletes_bytes,
                 tag_bytes,
@@ -211,9 +214,9 @@ impl fmt::Display for Report {
                         ),
                     ),
                 ];
-                if *changed_members > 0 {
+                if *changed_set > 0 {
                     let deleted = format!(
-                        "{} of {} members, {}",
+                        "{} of {} members of set {changed_set}, {}",
                         count(*deletes),
                         count(*changed_members),
                         bytes(*deletes_bytes)

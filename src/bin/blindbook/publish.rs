@@ -166,17 +166,23 @@ impl fmt::Display for Report {
             count(report.members),
             bytes(report.bytes)
         )?;
-        for segment in report.written.iter().filter(|one| one.kind != "base") {
-            let name = match segment.kind.as_str() {
-                "daily" => "today's delta",
-                other => other,
-            };
+        let mut deltas: Vec<_> = report.written.iter().filter(|one| one.from > 0).collect();
+        deltas.sort_unstable_by_key(|delta| delta.from);
+        if let Some(last) = deltas.pop() {
             write!(
                 f,
-                ", {name} {} (+{} -{})",
-                bytes(segment.bytes),
-                count(segment.adds),
-                count(segment.deletes)
+                ", delta from the last set {} (+{} -{})",
+                bytes(last.bytes),
+                count(last.adds),
+                count(last.deletes)
+            )?;
+        }
+        if let Some(longest) = deltas.iter().map(|delta| delta.bytes).max() {
+            write!(
+                f,
+                ", from {} before it up to {}",
+                count(deltas.len() as u64),
+                bytes(longest)
             )?;
         }
         if report.written.is_empty() {

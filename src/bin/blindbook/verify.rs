@@ -9,8 +9,8 @@ use std::{
 
 use blindbook::{
     snapshot::{
-        Advance, ChainState, FileSource, Kind, Manifest, Merge, ReadError, Segment, SegmentEntry,
-        SegmentError, SignedManifest, SnapshotPublicKey, cheapest_path,
+        Advance, ChainState, FileSource, Kind, Manifest, ReadError, Segment, SegmentEntry,
+        SegmentError, SignedManifest, SnapshotPublicKey,
     },
     store::SegmentFolder,
 };
@@ -48,14 +48,12 @@ pub(crate) struct Report {
     /// Segments that the newest manifest names and of which every byte was checked.
     segments: u64,
     bytes: u64,
-    /// Ways to the newest set that were followed and lead to the same members.
-    ways: u64,
+    /// Deltas that lead to the newest set and add nobody who isn't in it.
+    deltas: u64,
     /// Files that nothing leads to any more.
     leftover: Vec<String>,
     problems: Vec<String>,
 }
-
-type Opened = Vec<Segment<FileSource>>;
 
 pub(crate) fn run(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
     let key = snapshot_key(&args.snapshot_key)?;
@@ -179,55 +177,38 @@ impl Report {
         if !self.problems.is_empty() {
             return Ok(());
         }
-        // By the cumulative delta and without it.
-        let all = &claims.segments;
-        let along = |avoided: Kind| {
-            let cost = move |entry: &SegmentEntry| u64::from(entry.kind == avoided);
-            cheapest_path(all, claims.newest(), cost).unwrap_or_default()
-        };
-        let first = along(Kind::Daily);
-        let second = along(Kind::Cumulative);
-        let opened = |path: &[&SegmentEntry]| -> Result<Opened, ReadError> {
-            path.iter().map(|entry| open(entry)).collect()
-        };
-        let followed = if first == second {
-            self.ways = 1;
-            opened(&first).and_then(|path| follow(path, None))
-        } else {
-            self.ways = 2;
-            opened(&first).and_then(|path| follow(path, Some(opened(&second)?)))
-        };
-        let why = match followed {
-            Ok(Some(members)) if members == self.members => return Ok(()),
-            Ok(Some(members)) => {
-                format!("the segments lead to {members} members, and not to as many as they say")
-            }
-            Ok(None) => "the cumulative delta leads elsewhere than the daily ones".into(),
-            Err(error) => format!("the segments contradict each other: {}", cause(error)?),
-        };
-        self.problems.push(why);
+        for entry in &claims.segments {
+            let why = match check_content(entry, newest, open) {
+                Ok(None) => {
+                    self.deltas += u64::from(entry.kind == Kind::Delta);
+                    continue;
+                }
+                Ok(Some(why)) => why.to_owned(),
+                Err(error) => cause(error)?,
+            };
+            self.problems
+                .push(format!("{}: {why}", hex::encode(&entry.id)));
+        }
         Ok(())
     }
 }
 
-/// How many members a path leads to; `None` if the other one leads to other members.
-fn follow(path: Opened, other: Option<Opened>) -> Result<Option<u64>, ReadError> {
-    let mut merge = Merge::new(path)?;
-    let mut other = other.map(Merge::new).transpose()?;
-    let (mut label, mut other_label) = (Vec::new(), Vec::new());
-    let mut members = 0;
-    loop {
-        let tag = merge.next(&mut label)?;
-        if let Some(other) = &mut other
-            && (other.next(&mut other_label)? != tag || (tag.is_some() && other_label != label))
-        {
-            return Ok(None);
-        }
-        if tag.is_none() {
-            return Ok(Some(members));
-        }
-        members += 1;
+/// What is wrong with a segment of which every byte is the one that was signed.
+fn check_content(
+    entry: &SegmentEntry,
+    newest: &Manifest,
+    open: impl Fn(&SegmentEntry) -> Result<Segment<FileSource>, ReadError>,
+) -> Result<Option<&'static str>, ReadError> {
+    let base = newest.base();
+    if entry.to != newest.claims().newest() {
+        return Ok(Some("leads to a set that isn't the newest"));
     }
+    if entry.kind != Kind::Delta {
+        return Ok(None);
+    }
+    let delta = open(entry)?;
+    let others = !delta.adds_only_members_of(&mut open(base)?)?;
+    Ok(others.then_some("adds somebody who isn't in the newest set"))
 }
 
 /// What is wrong with a file; a disk that doesn't answer isn't the folder's fault.
@@ -266,12 +247,8 @@ impl fmt::Display for Report {
         )?;
         write!(
             f,
-            "{}",
-            match self.ways {
-                0 => "paths       not followed",
-                1 => "paths       one, which leads to the members that it says",
-                _ => "paths       with and without the cumulative delta, to the same members",
-            }
+            "deltas      {} to the newest set, which add nobody who isn't in it",
+            count(self.deltas)
         )?;
         for name in &self.leftover {
             write!(f, "\nleftover    {}", printable(name))?;

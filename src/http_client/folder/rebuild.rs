@@ -87,7 +87,7 @@ impl SetFolder {
             labels: section(name, labels).map_err(at(name))?,
         };
         let written = merge.write_base(&mut sink)?;
-        if written.entry(0, base.to) != *base {
+        if written.entry(base.to) != *base {
             return Ok(false);
         }
         let finish = || {

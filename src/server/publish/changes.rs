@@ -8,7 +8,7 @@ use super::{Decoys, SetError, Terms};
 use crate::{
     label::{Label, LabelError, LabelLength},
     oprf::{ContactKey, Epoch, Tag, UnblindedElement},
-    snapshot::{Found, Kind, SegmentBuilder, SegmentSummary},
+    snapshot::{Found, SegmentBuilder, SegmentSummary},
 };
 
 /// Derives and seals what is published of members.
@@ -127,7 +127,7 @@ impl ChangeSet {
         wanted.chain(decoys).collect()
     }
 
-    /// The delta of a set with so many `members`, in which `found` of [`Self::tags`] are.
+    /// The delta of set `from` with so many `members`, in which `found` of [`Self::tags`] are.
     ///
     /// Of two members with the same tag the one who is published stays, and the other is counted and left out. A member
     /// is the one who is published if the label that is published opens under its key. One who was left out is looked
@@ -139,6 +139,7 @@ impl ChangeSet {
     pub fn delta(
         mut self,
         found: &[Found],
+        from: u64,
         members: u64,
         decoys: &mut Decoys,
     ) -> Result<DailyDelta, SetError> {
@@ -147,8 +148,7 @@ impl ChangeSet {
             epoch,
             label_length,
         } = self.sealer;
-        let mut delta =
-            SegmentBuilder::new(service, epoch, label_length).changing(Kind::Daily, members);
+        let mut delta = SegmentBuilder::new(service, epoch, label_length).changing(from, members);
         let (mut added, mut deleted, mut collisions, mut waiting) = (0, 0, 0, None::<u64>);
         // Two that are new with the same tag: as if all were built anew.
         self.wanted.sort_unstable_by(|a, b| {
@@ -267,7 +267,7 @@ mod tests {
         let mut decoys = Decoys::new(SecretBytes::new(&mut [2; 32]), sealer(), &policy, (0, 0));
         let mut set = ChangeSet::new(sealer());
         set.extend(wanted);
-        set.delta(published, 5, &mut decoys).unwrap()
+        set.delta(published, 3, 5, &mut decoys).unwrap()
     }
 
     fn size(delta: &DailyDelta) -> (u64, u64) {

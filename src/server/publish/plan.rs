@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::{PublishPolicy, SLOW_CLOCKS, Terms};
 use crate::{
-    snapshot::{Kind, Manifest, ManifestDraft, SegmentEntry, cheapest_path},
+    snapshot::{Kind, Manifest, SegmentEntry},
     timestamp::Timestamp,
 };
 
@@ -26,17 +26,13 @@ pub struct Plan {
 pub enum Step {
     /// A manifest that is valid for longer: there is nothing new.
     Renew,
-    /// A daily delta.
-    Daily,
-    /// A daily delta, and a cumulative one that leads from the base over it.
-    Cumulative,
-    /// A daily delta, and a base of the set that it leads to.
-    Base,
+    /// A base that is merged from the last one and what has changed, and a delta from each earlier set to it.
+    Merge,
     /// A base that is built from all members, and leads on from nothing.
     Build,
 }
 
-/// Why there is a new base.
+/// Why a base is built from all members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NewBase {
@@ -46,10 +42,8 @@ pub enum NewBase {
     OtherTerms,
     /// A file that the last manifest names is missing or damaged.
     Missing,
-    /// The last base has been changed by so much.
+    /// So much has changed that a delta would be about as large as a base.
     Changes,
-    /// The last base is so old.
-    Age,
 }
 
 /// A publication that has to wait: the slot has had its own.
@@ -88,33 +82,18 @@ impl Plan {
         if (last.epoch, last.label_length) != (terms.epoch, terms.label_length) {
             return build(NewBase::OtherTerms);
         }
-        let base = last.segments.first();
-        let (base_set, base_count) = base.map_or((0, 0), |base| (base.to, base.count));
-        let much = |changes: u64| {
-            let share = u128::from(base_count) * u128::from(policy.base_percent);
-            u128::from(changes) * 100 > share
-        };
-        if much(changes) {
+        if changes.saturating_mul(2) > last.members() {
             return build(NewBase::Changes);
         }
-        let sequence = last.sequence.saturating_add(1);
-        let before = changed_since_base(last);
-        let (step, why) = if changes > 0 && much(before.saturating_add(changes)) {
-            (Step::Base, Some(NewBase::Changes))
-        } else if sequence - base_set >= u64::from(policy.base_every)
-            && (changes > 0 || last.newest() > base_set)
-        {
-            (Step::Base, Some(NewBase::Age))
-        } else if sequence - covered(last) >= u64::from(policy.cumulative_every)
-            && (changes > 0 || last.newest() > covered(last))
-        {
-            (Step::Cumulative, None)
-        } else if changes > 0 {
-            (Step::Daily, None)
-        } else {
-            (Step::Renew, None)
+        let step = match changes {
+            0 => Step::Renew,
+            _ => Step::Merge,
         };
-        Self { slot, step, why }
+        Self {
+            slot,
+            step,
+            why: None,
+        }
     }
 
     /// The plan for when files of the last manifest are missing.
@@ -150,10 +129,33 @@ impl Plan {
     }
 }
 
-/// The segments that manifest `sequence` lists: of the last one's and of those that are new what still leads somewhere.
+/// The deltas that manifest `sequence`, whose set is `newest`, still lists or leads on: those of clients who weren't away
+/// for longer than the policy says.
 ///
-/// Dailies go by their age and not only by their number: in a quiet service, too, what they tell of those who have left
-/// comes to an end. By then the policy has had a cumulative delta or a base made that covers them.
+/// They go by their age and not only by their number: in a quiet service, too, what a delta tells of those who have left
+/// comes to an end.
+pub fn recent<'a>(
+    policy: &PublishPolicy,
+    sequence: u64,
+    newest: u64,
+    segments: impl IntoIterator<Item = &'a SegmentEntry>,
+) -> Vec<&'a SegmentEntry> {
+    let deltas = segments.into_iter();
+    let mut deltas: Vec<_> = deltas.filter(|entry| entry.kind == Kind::Delta).collect();
+    deltas.sort_unstable_by_key(|delta| delta.from);
+    // The set of each was the newest one until the next was published.
+    let until = deltas.iter().skip(1).map(|delta| delta.from);
+    let until: Vec<u64> = until.chain([newest]).collect();
+    let with_until = deltas.into_iter().zip(until);
+    let recent =
+        with_until.filter(|(_, until)| sequence.saturating_sub(*until) < u64::from(policy.dailies));
+    recent.map(|(delta, _)| delta).collect()
+}
+
+/// The segments that manifest `sequence` lists: those that are new, or else the last one's.
+///
+/// All of them lead to one set: nothing that is listed has the tag of anybody who isn't in it. A delta that isn't smaller than the
+/// base isn't listed.
 #[must_use]
 pub fn listed(
     policy: &PublishPolicy,
@@ -161,57 +163,24 @@ pub fn listed(
     last: &[SegmentEntry],
     written: &[SegmentEntry],
 ) -> Vec<SegmentEntry> {
-    // Newest first.
-    let all = || written.iter().rev().chain(last.iter().rev());
-    let of = |kind| all().filter(move |entry| entry.kind == kind);
-    let recent =
-        |daily: &&SegmentEntry| sequence.saturating_sub(daily.to) < u64::from(policy.dailies);
-    let mut dailies: Vec<_> = of(Kind::Daily).filter(recent).collect();
-    // A gap can't be got over: a base that was built anew begins where nothing led.
-    let newest = all().map(|entry| entry.to).max().unwrap_or(0);
-    let mut reached = newest;
-    dailies.retain(|daily| {
-        let leads = daily.to == reached;
-        if leads {
-            reached = daily.from;
-        }
-        leads
-    });
-    dailies.reverse();
-    let leads_on = |entry: &&SegmentEntry| entry.to >= reached;
-    let mut listed: Vec<SegmentEntry> = of(Kind::Base).take(1).cloned().collect();
-    listed.extend(of(Kind::Cumulative).take(1).filter(leads_on).cloned());
-    listed.extend(dailies.into_iter().cloned());
-    listed
-}
-
-/// The newest set that the base and a cumulative delta lead to.
-fn covered(last: &ManifestDraft) -> u64 {
-    let base = last.segments.first().map_or(0, |base| base.to);
-    let cumulative = last
-        .segments
-        .iter()
-        .filter(|entry| entry.kind == Kind::Cumulative && entry.from == base);
-    cumulative.map(|entry| entry.to).max().unwrap_or(base)
-}
-
-/// Tags that are added and deleted on the way from the base to the newest set.
-fn changed_since_base(last: &ManifestDraft) -> u64 {
-    let path = cheapest_path(&last.segments, last.newest(), |entry| entry.size);
-    let deltas = path.unwrap_or_default().into_iter().skip(1);
-    deltas.fold(0, |sum: u64, delta| {
-        sum.saturating_add(delta.count)
-            .saturating_add(delta.deletes)
-    })
+    let all = match written {
+        [] => last,
+        written => written,
+    };
+    let Some(base) = all.iter().find(|entry| entry.kind == Kind::Base) else {
+        return Vec::new();
+    };
+    let smaller = |entry: &&&SegmentEntry| entry.to == base.to && entry.size < base.size;
+    let deltas = recent(policy, sequence, base.to, all);
+    let deltas = deltas.iter().filter(smaller).copied();
+    [base].into_iter().chain(deltas).cloned().collect()
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.step {
             Step::Renew => "nothing has changed: a manifest that is valid for longer",
-            Step::Daily => "a daily delta",
-            Step::Cumulative => "a daily delta and a cumulative one",
-            Step::Base => "a daily delta and a new base",
+            Step::Merge => "a base with what has changed, and a delta from each earlier set",
             Step::Build => "a base of all members",
         })?;
         let why = match self.why {
@@ -220,7 +189,6 @@ impl fmt::Display for Plan {
             Some(NewBase::OtherTerms) => "tags or labels are made otherwise now",
             Some(NewBase::Missing) => "a file that was published is missing or damaged",
             Some(NewBase::Changes) => "much of the last one has changed",
-            Some(NewBase::Age) => "the last one is old",
         };
         write!(f, ": {why}")
     }
@@ -235,7 +203,7 @@ mod tests {
         label::LabelLength,
         oprf::{Epoch, ServiceId},
         server::{EvaluationKey, Evaluator},
-        snapshot::{SignedManifest, SnapshotKey},
+        snapshot::{ManifestDraft, SignedManifest, SnapshotKey},
     };
 
     const DAY: u64 = 86_400;
@@ -288,43 +256,33 @@ mod tests {
         signed(terms().draft(None, at(day)).unwrap(), sequence, segments)
     }
 
-    /// Sixty days of some change: what is written and listed, and that every set within two weeks leads to the newest.
+    /// Two months of some change: every set of two weeks leads straight to the newest, and nothing else is listed.
     #[test]
     fn two_months_go_by() {
         let policy = PublishPolicy::default();
         let mut last = manifest(1, 1, Vec::from([segment(Kind::Base, 0, 1, 10_000, 0)]));
-        let mut steps = Vec::new();
         for day in 2..=62 {
             let plan = Plan::new(&policy, &terms(), Some(&last), 60, at(day));
             assert_eq!(plan.check_slot(&policy, Some(&last)), Ok(()));
-            steps.push(plan.step);
-            let base = last.base().to;
-            let mut written = Vec::from([segment(Kind::Daily, day - 1, day, 30, 30)]);
-            match plan.step {
-                Step::Cumulative => written.push(segment(Kind::Cumulative, base, day, 200, 200)),
-                Step::Base => written.push(segment(Kind::Base, 0, day, 10_000, 0)),
-                _ => {}
-            }
+            assert_eq!((plan.step, plan.why), (Step::Merge, None));
+            let daily = segment(Kind::Delta, day - 1, day, 30, 30);
+            let before = last.claims().segments.iter().chain([&daily]);
+            let composed = recent(&policy, day, day, before);
+            let mut written = Vec::from([segment(Kind::Base, 0, day, 10_000, 0)]);
+            written.extend(
+                composed
+                    .iter()
+                    .map(|earlier| segment(Kind::Delta, earlier.from, day, 200, 200)),
+            );
             let segments = listed(&policy, day, &last.claims().segments, &written);
             // Signing checks that the newest set is reached from the base.
             last = manifest(day, day, segments);
-            let dailies = last
-                .claims()
-                .segments
-                .iter()
-                .filter(|entry| entry.kind == Kind::Daily);
-            let sets: Vec<u64> = dailies.map(|daily| daily.from).collect();
+            let claims = last.claims();
+            assert!(claims.segments.iter().all(|entry| entry.to == day));
+            let sets = claims.segments.iter().skip(1).map(|delta| delta.from);
             let oldest = day.saturating_sub(14).max(1);
-            assert_eq!(sets, (oldest..day).collect::<Vec<_>>());
-            assert!(last.claims().segments.len() <= 16);
+            assert!(sets.eq(oldest..day));
         }
-        let of = |step| {
-            let days = (2..).zip(&steps).filter(move |(_, was)| **was == step);
-            days.map(|(day, _): (u64, _)| day).collect::<Vec<_>>()
-        };
-        assert_eq!(of(Step::Base), [31, 61]);
-        assert_eq!(of(Step::Cumulative), [8, 15, 22, 29, 38, 45, 52, 59]);
-        assert!(of(Step::Build).is_empty());
     }
 
     #[test]
@@ -335,27 +293,15 @@ mod tests {
             (plan.step, plan.why)
         };
         assert_eq!(step(None, 0), (Step::Build, Some(NewBase::First)));
-        let base = segment(Kind::Base, 0, 5, 1_000, 0);
-        let last = manifest(8, 5, Vec::from([base.clone()]));
+        let last = manifest(8, 5, Vec::from([segment(Kind::Base, 0, 5, 1_000, 0)]));
         assert_eq!(step(Some(&last), 0), (Step::Renew, None));
-        assert_eq!(step(Some(&last), 150), (Step::Daily, None));
+        assert_eq!(step(Some(&last), 500), (Step::Merge, None));
         // Reading all members is cheaper than a delta of most of them.
-        assert_eq!(
-            step(Some(&last), 151),
-            (Step::Build, Some(NewBase::Changes))
-        );
-        // 120 changes since the base, and 40 more.
-        let daily = segment(Kind::Daily, 5, 6, 70, 50);
-        let last = manifest(8, 6, Vec::from([base.clone(), daily]));
-        assert_eq!(step(Some(&last), 30), (Step::Daily, None));
-        assert_eq!(step(Some(&last), 40), (Step::Base, Some(NewBase::Changes)));
-        assert_eq!(step(Some(&last), 0), (Step::Renew, None));
-        // Thirty publications after the base, though nothing is new today; but not if nothing ever was.
-        let daily = segment(Kind::Daily, 5, 6, 7, 5);
-        let last = manifest(8, 34, Vec::from([base.clone(), daily]));
-        assert_eq!(step(Some(&last), 0), (Step::Base, Some(NewBase::Age)));
-        let last = manifest(8, 99, Vec::from([base]));
-        assert_eq!(step(Some(&last), 0), (Step::Renew, None));
+        let much = (Step::Build, Some(NewBase::Changes));
+        assert_eq!(step(Some(&last), 501), much);
+        let empty = manifest(8, 5, Vec::from([segment(Kind::Base, 0, 5, 0, 0)]));
+        assert_eq!(step(Some(&empty), 0), (Step::Renew, None));
+        assert_eq!(step(Some(&empty), 1), much);
         // Everything is new in a new epoch.
         let draft = terms().draft(None, at(8)).unwrap();
         let earlier = ManifestDraft {
@@ -393,28 +339,27 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_nowhere_is_not_listed() {
+    fn what_leads_elsewhere_or_is_larger_than_the_base_is_not_listed() {
         let policy = PublishPolicy::default();
         let last = Vec::from([
-            segment(Kind::Base, 0, 1, 9, 0),
-            segment(Kind::Cumulative, 1, 3, 1, 0),
-            segment(Kind::Daily, 3, 4, 1, 0),
+            segment(Kind::Base, 0, 4, 9, 0),
+            segment(Kind::Delta, 1, 4, 2, 0),
+            segment(Kind::Delta, 3, 4, 1, 0),
         ]);
-        let built = segment(Kind::Base, 0, 5, 9, 0);
-        let built = [built];
+        let built = [segment(Kind::Base, 0, 5, 9, 0)];
         assert_eq!(listed(&policy, 5, &last, &built), built);
-        // A base of the set that the last daily leads to.
-        let merged = segment(Kind::Base, 0, 4, 9, 0);
-        let kept = [merged.clone(), last[1].clone(), last[2].clone()];
-        assert_eq!(listed(&policy, 5, &last, &[merged]), kept);
-        assert_eq!(listed(&policy, 5, &last, &[]), last);
-        // Nothing has changed for two weeks, and the cumulative delta leads to where the old daily led.
-        let quiet = [
-            last[0].clone(),
-            segment(Kind::Cumulative, 1, 4, 1, 0),
-            last[2].clone(),
+        let merged = [
+            segment(Kind::Base, 0, 5, 9, 0),
+            segment(Kind::Delta, 3, 5, 9, 0),
+            segment(Kind::Delta, 4, 5, 8, 0),
         ];
-        assert_eq!(listed(&policy, 17, &quiet, &[]), quiet);
-        assert_eq!(listed(&policy, 18, &quiet, &[]), quiet[..2]);
+        let kept = [merged[0].clone(), merged[2].clone()];
+        assert_eq!(listed(&policy, 5, &last, &merged), kept);
+        // Nothing changes for two weeks: what the oldest delta tells comes to an end.
+        assert_eq!(listed(&policy, 16, &last, &[]), last);
+        let rest = [last[0].clone(), last[2].clone()];
+        assert_eq!(listed(&policy, 17, &last, &[]), rest);
+        assert_eq!(listed(&policy, 18, &last, &[]), rest[..1]);
+        assert_eq!(listed(&policy, 99, &last, &[]), rest[..1]);
     }
 }

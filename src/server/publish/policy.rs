@@ -4,8 +4,8 @@ use core::{fmt, time::Duration};
 
 use crate::timestamp::Timestamp;
 
-/// Most dailies that a manifest has room for beside the base, a cumulative delta and the next daily.
-const MOST_DAILIES: u32 = 61;
+/// Most deltas that a manifest has room for beside the base and the next delta.
+const MOST_DAILIES: u32 = 62;
 /// Most slots that joining may be put off for: a year of days.
 const LONGEST_DELAY: u32 = 366;
 /// Largest class that changes are filled up to.
@@ -18,22 +18,20 @@ const LARGEST_CLASS: u32 = 1_000_000;
 ///
 /// # Security
 ///
-/// Who leaves is in no set that is published from the next slot on, whatever the reason. The tag is still among the
-/// bytes of older files that are listed, because a delta deletes by rank and leaves the file that it changes as it
-/// is: see [`Self::lasts`] for how long. Somebody who learns the number in that time can see that it was a
-/// member's. With `base_every` and `dailies` at 1 no file that a manifest lists has the tag of anybody who isn't a
-/// member, at the price of a new base in each slot.
+/// Who leaves is in no set that is published from the next slot on, whatever the reason, and in no file that a manifest
+/// lists: every manifest has the base of its own set, and deltas that lead to it and add nobody else. What was published
+/// before can't be recalled from those who kept it.
+///
+/// A delta deletes by rank, and that says a little: between which two neighbours of the set a tag has gone. Somebody who
+/// learns a number of a person who left within the last [`dailies`](Self::dailies) publications, and evaluates it, sees
+/// that its tag lies in such a gap. For a number that never was a member's that happens with about twice the
+/// probability that one of all members left in that time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishPolicy {
     /// How long a slot is: a day. There is one publication in it, so a delta doesn't tell the minute.
     pub slot: Duration,
-    /// Publications after which there is a cumulative delta: 7.
-    pub cumulative_every: u32,
-    /// Publications after which there is a new base: 30.
-    pub base_every: u32,
-    /// Changes, in percent of the base, past which there is a new base: 15.
-    pub base_percent: u32,
-    /// Daily deltas that a manifest lists: 14. Who was away for longer reads the base.
+    /// Publications for which a manifest lists deltas from the earlier sets to its own: 14. Who was away for longer
+    /// reads the base.
     pub dailies: u32,
     /// Slots over which those who become findable are spread: 0, so all of them are in the next one.
     pub join_window: u32,
@@ -52,11 +50,6 @@ pub enum PublishPolicyError {
     /// A value beyond what makes sense.
     #[error("{0} is more than {1}")]
     TooMuch(&'static str, u32),
-    /// Dailies would be dropped before anything else leads over them.
-    #[error(
-        "cumulative_every and base_every are both more than dailies: the way from the base to the newest set would have a gap"
-    )]
-    Gap,
     /// Manifests would expire before the next one is due.
     #[error("a manifest is valid for less than a slot: it would expire before the next one is due")]
     Expiry,
@@ -66,9 +59,6 @@ impl Default for PublishPolicy {
     fn default() -> Self {
         Self {
             slot: Duration::from_secs(86_400),
-            cumulative_every: 7,
-            base_every: 30,
-            base_percent: 15,
             dailies: 14,
             join_window: 0,
             decoy_class: 0,
@@ -85,9 +75,6 @@ impl PublishPolicy {
     pub fn validate(&self, valid_for: Duration) -> Result<(), PublishPolicyError> {
         for (name, value) in [
             ("the length of a slot", self.slot.as_micros() as u64),
-            ("cumulative_every", self.cumulative_every.into()),
-            ("base_every", self.base_every.into()),
-            ("base_percent", self.base_percent.into()),
             ("dailies", self.dailies.into()),
         ] {
             if value == 0 {
@@ -95,7 +82,6 @@ impl PublishPolicy {
             }
         }
         for (name, value, most) in [
-            ("base_percent", self.base_percent, 100),
             ("dailies", self.dailies, MOST_DAILIES),
             ("join_window", self.join_window, LONGEST_DELAY),
             ("decoy_class", self.decoy_class, LARGEST_CLASS),
@@ -103,9 +89,6 @@ impl PublishPolicy {
             if value > most {
                 return Err(PublishPolicyError::TooMuch(name, most));
             }
-        }
-        if self.cumulative_every.min(self.base_every) > self.dailies {
-            return Err(PublishPolicyError::Gap);
         }
         if valid_for < self.slot {
             return Err(PublishPolicyError::Expiry);
@@ -125,12 +108,6 @@ impl PublishPolicy {
         Timestamp::from_micros(slot.saturating_mul(self.slot_micros()))
     }
 
-    /// The most publications in whose files the tag of somebody who has left can still be.
-    #[must_use]
-    pub fn lasts(&self) -> u32 {
-        self.base_every.max(self.dailies)
-    }
-
     fn slot_micros(&self) -> u64 {
         u64::try_from(self.slot.as_micros()).map_or(u64::MAX, |micros| micros.max(1))
     }
@@ -140,11 +117,9 @@ impl fmt::Display for PublishPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "published once in {} hours; a cumulative delta after {} publications, a new base after {} or {} % of change",
+            "published once in {} hours; who was away for {} publications or fewer fetches one delta, others the base",
             self.slot.as_secs_f64() / 3_600.0,
-            self.cumulative_every,
-            self.base_every,
-            self.base_percent,
+            self.dailies,
         )?;
         if self.join_window > 0 {
             writeln!(
@@ -160,11 +135,7 @@ impl fmt::Display for PublishPolicy {
                 self.decoy_class
             )?;
         }
-        write!(
-            f,
-            "who leaves is in no set from the next slot on, and in no listed file {} publications later",
-            self.lasts(),
-        )
+        f.write_str("who leaves is in no set and in no listed file from the next publication on")
     }
 }
 
@@ -185,19 +156,10 @@ mod tests {
         };
         assert_eq!(PublishPolicy::default().validate(DAY), Ok(()));
         assert!(refused(&|policy| policy.slot = Duration::ZERO).contains("slot is zero"));
-        assert!(refused(&|policy| policy.base_every = 0).contains("base_every is zero"));
-        assert!(refused(&|policy| policy.dailies = 62).contains("dailies is more than 61"));
-        assert!(refused(&|policy| policy.base_percent = 101).contains("more than 100"));
-        assert!(refused(&|policy| policy.dailies = 6).contains("gap"));
+        assert!(refused(&|policy| policy.dailies = 0).contains("dailies is zero"));
+        assert!(refused(&|policy| policy.dailies = 63).contains("dailies is more than 62"));
+        assert!(refused(&|policy| policy.join_window = 367).contains("more than 366"));
         assert!(refused(&|policy| policy.slot = 4 * DAY).contains("expire"));
-        // Without cumulative deltas: the next base comes before a daily goes.
-        let bases = PublishPolicy {
-            base_every: 1,
-            dailies: 1,
-            ..PublishPolicy::default()
-        };
-        assert_eq!(bases.validate(DAY), Ok(()));
-        assert_eq!(bases.lasts(), 1);
     }
 
     #[test]
@@ -210,6 +172,6 @@ mod tests {
             policy.slot_of(begin.saturating_sub(Duration::from_micros(1))),
             19_999
         );
-        assert!(policy.to_string().contains("30 publications later"));
+        assert!(policy.to_string().contains("away for 14 publications"));
     }
 }

@@ -107,6 +107,11 @@ impl<R: ReadAt> Layer<R> {
         self.segment.entry()
     }
 
+    /// The ranks that it deletes and that weren't reached yet, ascending.
+    pub(super) fn deletes(&self) -> impl Iterator<Item = u64> {
+        self.deletes.iter().rev().copied()
+    }
+
     /// The next tag of this segment itself.
     fn peek(&mut self) -> Result<Option<Tag>, R::Error> {
         let shape = *self.segment.outline().shape();

@@ -1,17 +1,20 @@
 //! A base of all members who can be found.
 
-use std::{collections::BTreeSet, vec::Vec};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use aes_gcm_siv::{
     Aes256GcmSiv, Key, Nonce,
     aead::{Aead, KeyInit},
 };
 
-use super::{PublishError, Publisher, Work, Wrote, each};
+use super::{PublishError, Publisher, Work, Wrote, each, is_damage};
 use crate::{
     oprf::{Encoding, Tag},
     server::publish::{Decoys, FindableSet, Plan, Sealer},
-    snapshot::{Manifest, ManifestDraft, SegmentEntry},
+    snapshot::{Found, Manifest, ManifestDraft, ReadError, Search, SegmentEntry},
     store::{BaseBuilder, Duplicates, Findable, Progress, Settled, Store},
 };
 
@@ -44,7 +47,7 @@ impl Publisher {
         let sealer = Sealer::new(&self.terms);
         let mut decoys = self.decoys(&sealer, progress.settled);
         decoys.stock();
-        let (waiting, first_waiting) = self.waiting(store, last, plan).await?;
+        let (waiting, first_waiting) = self.waiting(store, last, plan, &sealer).await?;
         let settle = |changes: u64| Settled {
             changes: first_waiting.map_or(changes, |first| changes.min(first.saturating_sub(1))),
             decoys: decoys.live(),
@@ -78,35 +81,57 @@ impl Publisher {
         })
     }
 
-    /// Members whose time hasn't come, and the number of the first such change. None of them when everything is new.
+    /// New members whose time hasn't come, and the number of the first such change. None of them when everything is new,
+    /// or when it can't be told who is.
     async fn waiting<S: Store>(
         &self,
         store: &S,
         last: Option<&Manifest>,
         plan: &Plan,
+        sealer: &Sealer,
     ) -> Result<(BTreeSet<Encoding>, Option<u64>), PublishError> {
-        let mut waiting = BTreeSet::new();
-        let mut first = None::<u64>;
-        let goes_on = last.is_some_and(|last| last.claims().epoch == self.terms.epoch);
-        if self.policy.join_window == 0 || !goes_on {
-            return Ok((waiting, first));
-        }
+        let mut waiting = BTreeMap::new();
+        let last = last.filter(|last| last.claims().epoch == self.terms.epoch);
+        let Some(last) = last.filter(|_| self.policy.join_window > 0) else {
+            return Ok((BTreeSet::new(), None));
+        };
         let delay = self.delay();
         let mut after = None;
         loop {
             let page = store.changed(self.terms.epoch, after, PAGE).await?;
             for one in &page {
-                let since = one.shown.as_ref().map(|(_, since)| *since);
-                if since.is_some_and(|since| !delay.is_due(&one.unblinded, since, plan.slot)) {
-                    waiting.insert(*one.unblinded.expose());
-                    first = Some(first.map_or(one.number, |first| first.min(one.number)));
+                if let Some((label, since)) = &one.shown
+                    && !delay.is_due(&one.unblinded, *since, plan.slot)
+                {
+                    let (tag, _) = sealer.seal(&one.unblinded, label)?;
+                    waiting.insert(tag, (*one.unblinded.expose(), one.number));
                 }
             }
             match page.last() {
                 Some(one) if page.len() == PAGE => after = Some(*one.unblinded.expose()),
-                _ => return Ok((waiting, first)),
+                _ => break,
             }
         }
+        // Who is published already changes its label, and waits for nothing.
+        let tags: Vec<Tag> = waiting.keys().copied().collect();
+        match self.found(last, &tags) {
+            Ok(published) => waiting.retain(|tag, _| {
+                let there = published.binary_search_by_key(tag, |one| one.tag);
+                there.is_err()
+            }),
+            Err(error) if is_damage(&error) => waiting.clear(),
+            Err(error) => return Err(error.into()),
+        }
+        let first = waiting.values().map(|(_, number)| *number).min();
+        Ok((waiting.into_values().map(|(who, _)| who).collect(), first))
+    }
+
+    fn found(&self, last: &Manifest, tags: &[Tag]) -> Result<Vec<Found>, ReadError> {
+        let mut search = Search::new(tags);
+        for segment in &mut self.path(last)? {
+            search.read(segment)?;
+        }
+        Ok(search.found())
     }
 
     fn build_small(
@@ -122,7 +147,7 @@ impl Publisher {
             set.add_sealed(tag, &sealed)?;
         }
         let built = set.build()?;
-        let entry = built.summary.entry(0, sequence);
+        let entry = built.summary.entry(sequence);
         self.folder.put(&entry.id, &built.bytes)?;
         Ok((entry, built.collisions))
     }

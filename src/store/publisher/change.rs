@@ -1,13 +1,13 @@
-//! The steps that go on from what is published: a daily delta, and what is merged from it.
+//! The step that goes on from what is published: a daily delta, and what is merged and composed from it.
 
 use std::vec::Vec;
 
 use super::{PublishError, Publisher, Wrote, each};
 use crate::{
-    server::publish::{ChangeSet, DailyDelta, Plan, Sealer, Step},
+    server::publish::{ChangeSet, DailyDelta, Plan, Sealer, recent},
     snapshot::{
-        Kind, Manifest, ManifestDraft, Merge, Search, SegmentEntry, SegmentSummary, SegmentWriter,
-        Sink,
+        Composer, Manifest, ManifestDraft, Merge, Search, SegmentEntry, SegmentSummary,
+        SegmentWriter, Sink,
     },
     store::{Settled, Store, base_builder::sections::Sections},
 };
@@ -16,47 +16,35 @@ use crate::{
 const PAGE: usize = 16_384;
 
 impl Publisher {
-    /// Writes what leads on from the last publication. `None` if a base has to be built instead: somebody came and left as
-    /// often before, the delta is the same as one that is listed, and a manifest can't name a file in two places.
+    /// Writes what leads on from the last publication: nothing if nobody changed after all.
     pub(super) async fn change<S: Store>(
         &self,
         store: &S,
         last: &Manifest,
         plan: &Plan,
         draft: &ManifestDraft,
-    ) -> Result<Option<Wrote>, PublishError> {
+    ) -> Result<Wrote, PublishError> {
         let (daily, settled) = self.daily(store, last, plan).await?;
         let mut wrote = Wrote {
             collisions: daily.collisions,
             settled,
             ..Wrote::default()
         };
-        if let Some((bytes, summary)) = daily.segment {
-            let entry = summary.entry(last.claims().newest(), draft.sequence);
-            if last.claims().segments.iter().any(|old| old.id == entry.id) {
-                return Ok(None);
-            }
-            self.folder.put(&entry.id, &bytes)?;
-            wrote.segments.push(entry);
-        }
-        if plan.step < Step::Cumulative {
-            return Ok(Some(wrote));
-        }
+        let Some((bytes, summary)) = daily.segment else {
+            return Ok(wrote);
+        };
+        let daily = summary.entry(draft.sequence);
+        self.folder.put(&daily.id, &bytes)?;
         // Names the daily, so that it can be read. Nobody else sees it.
-        let named = [last.claims().segments.as_slice(), &wrote.segments].concat();
         let draft = ManifestDraft {
-            segments: named,
+            segments: [last.claims().segments.as_slice(), &[daily.clone()]].concat(),
             ..draft.clone()
         };
         let interim = self.verified(self.key.sign(&draft)?)?.manifest;
-        let newest = draft.newest();
-        let merged = match plan.step {
-            _ if interim.base().to == newest => None,
-            Step::Cumulative => Some(self.cumulative(&interim, newest)?),
-            _ => Some(self.merged_base(&interim, newest)?),
-        };
-        wrote.segments.extend(merged);
-        Ok(Some(wrote))
+        wrote.segments.push(self.merged_base(&interim)?);
+        wrote.segments.extend(self.composed(&interim, &daily)?);
+        wrote.segments.push(daily);
+        Ok(wrote)
     }
 
     /// What members whose publication is out of date change.
@@ -95,8 +83,8 @@ impl Publisher {
         for segment in &mut self.path(last)? {
             search.read(segment)?;
         }
-        let members = search.members();
-        let delta = set.delta(&search.found(), members, &mut decoys)?;
+        let (from, members) = (search.state(), search.members());
+        let delta = set.delta(&search.found(), from, members, &mut decoys)?;
         // Who waits is looked at again, with everybody who changed later.
         let changes = delta.waiting.map_or(progress.changes, |first| {
             progress.changes.min(first.saturating_sub(1))
@@ -108,19 +96,28 @@ impl Publisher {
         Ok((delta, settled))
     }
 
-    fn cumulative(&self, named: &Manifest, newest: u64) -> Result<SegmentEntry, PublishError> {
-        let base = Vec::from_iter(self.path(named)?.into_iter().take(1));
-        let from = named.base().to;
-        let merge = Merge::new(base)?;
-        let bytes = merge.difference(Merge::new(self.path(named)?)?, Kind::Cumulative)?;
-        let summary = SegmentSummary::read(&bytes, bytes.len() as u64)
-            .map_err(|error| PublishError::Set(error.into()))?;
-        let entry = summary.entry(from, newest);
-        self.folder.put(&entry.id, &bytes)?;
-        Ok(entry)
+    /// Leads every delta that is still of use on to the set of the daily.
+    fn composed(
+        &self,
+        named: &Manifest,
+        daily: &SegmentEntry,
+    ) -> Result<Vec<SegmentEntry>, PublishError> {
+        let composer = Composer::new(self.open(named, named.base())?, self.open(named, daily)?)?;
+        let segments = &named.claims().segments;
+        let mut earlier = recent(&self.policy, daily.to, daily.to, segments);
+        earlier.retain(|delta| delta.id != daily.id);
+        let composed = each(&earlier, |delta| {
+            let bytes = composer.compose(self.open(named, delta)?)?;
+            let summary = SegmentSummary::read(&bytes, bytes.len() as u64)
+                .map_err(|error| PublishError::Set(error.into()))?;
+            let entry = summary.entry(daily.to);
+            self.folder.put(&entry.id, &bytes)?;
+            Ok(entry)
+        });
+        composed.into_iter().collect()
     }
 
-    fn merged_base(&self, named: &Manifest, newest: u64) -> Result<SegmentEntry, PublishError> {
+    fn merged_base(&self, named: &Manifest) -> Result<SegmentEntry, PublishError> {
         let merge = Merge::new(self.path(named)?)?;
         let terms = &self.terms;
         let (service, epoch) = (terms.service.hash(), terms.epoch);
@@ -132,7 +129,7 @@ impl Publisher {
         sections.begin(head_length)?;
         let mut sink = Merged(&mut sections);
         let written = merge.write_base(&mut sink)?;
-        let entry = written.entry(0, newest);
+        let entry = written.entry(named.claims().newest());
         self.folder
             .adopt(&entry.id, &sections.finish(&written.head)?)?;
         Ok(entry)
