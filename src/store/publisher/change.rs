@@ -37,7 +37,11 @@ impl Publisher {
         self.folder.put(&daily.id, &bytes)?;
         // Names the daily, so that it can be read. Nobody else sees it.
         let draft = ManifestDraft {
-            segments: [last.claims().segments.as_slice(), &[daily.clone()]].concat(),
+            segments: [
+                last.claims().segments.as_slice(),
+                core::slice::from_ref(&daily),
+            ]
+            .concat(),
             ..draft.clone()
         };
         let interim = self.verified(self.key.sign(&draft)?)?.manifest;
