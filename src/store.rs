@@ -134,13 +134,7 @@ pub struct Swept {
 /// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`], what accounts choose with [`SettingStore`], and
 /// who could be found when with [`EvidenceStore`]. Time comes in; a store reads no clock.
 pub trait Store:
-    QuotaStore<Error = StoreError>
-    + LedgerStore
-    + SettingStore
-    + EvidenceStore
-    + Send
-    + Sync
-    + 'static
+    QuotaStore<Error = StoreError> + LedgerStore + SettingStore + EvidenceStore + Send + Sync + 'static
 {
     /// Makes a batch of changes to the directory, by
     /// [`directory::change`](crate::server::directory::change()).
