@@ -75,6 +75,7 @@ fn enrol(server: &Server<'_>, manifest: &Manifest, number: &str, handle: &str) -
             unblinded,
             label,
             setting: Setting::Everyone(consent.clone()),
+            region: Some("GB".parse()?), // where the person lives, if you know
         })
     });
     let enrolments = enrolments.collect::<Result<Vec<_>>>()?;

@@ -19,7 +19,7 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{
         EvaluationKey, Evaluator,
-        directory::{Change, Consent, MemberBatch, Setting},
+        directory::{Change, Consent, MemberBatch, Residence, Setting},
         policy::Policy,
         publish::{FindableSet, Terms},
         quota::{AccountKey, Charge, Origin, Quota, Scope},
@@ -74,6 +74,7 @@ fn main() -> Result<()> {
             Change::Enrol {
                 label: Label::new(b"user-17")?,
                 setting: Setting::Everyone(consent), // the default is Nobody
+                residence: Residence::default(),
             },
         )],
         at: now()?,

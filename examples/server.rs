@@ -17,7 +17,7 @@ use blindbook::{
     },
     label::LabelLength,
     oprf::{Epoch, ServiceId},
-    server::{EvaluationKey, Evaluator, policy::Policy, publish::Terms},
+    server::{EvaluationKey, Evaluator, directory::Regions, policy::Policy, publish::Terms},
     snapshot::SnapshotKey,
     store::{Pace, Publisher, RedbStore, SegmentFolder},
 };
@@ -69,6 +69,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         evaluator,
         policy: Policy::default(),
         credentials: Credentials::shared_secret(&service, &secret)?,
+        regions: Regions::default(),
         pepper: SecretBytes::new(&mut pepper),
         limits: Limits::default(),
         proxies: Proxies::default(),

@@ -59,6 +59,7 @@ use crate::{
     secret::SecretBytes,
     server::{
         Evaluator,
+        directory::Regions,
         policy::{Policy, PolicyError},
         publish::Plan,
         quota::Quota,
@@ -115,6 +116,8 @@ pub struct Parts<S> {
     pub publisher: Publisher,
     /// What accounts and registrars may do.
     pub policy: Policy,
+    /// Where members can't be found without having agreed.
+    pub regions: Regions,
     /// How credentials are verified.
     pub credentials: Credentials,
     /// What names of accounts and addresses of networks are hashed with, so that the store has pseudonyms only. To be kept: with another
@@ -159,6 +162,7 @@ pub struct Service<S> {
     quota: Quota<S>,
     evaluator: Arc<Evaluator>,
     publisher: Publisher,
+    regions: Arc<Regions>,
     credentials: Credentials,
     pepper: SecretBytes<32>,
     limits: Limits,
@@ -190,6 +194,7 @@ impl<S: Store> Service<S> {
             quota: Quota::new(parts.policy, parts.store)?,
             evaluator: Arc::new(parts.evaluator),
             publisher: parts.publisher,
+            regions: Arc::new(parts.regions),
             credentials: parts.credentials,
             pepper: parts.pepper,
             clock: parts.clock,

@@ -9,16 +9,19 @@
 //! | `RedbStore` (feature `store`) | yes | one machine |
 
 mod base_builder;
+mod evidence;
 mod ledger;
 mod memory;
 mod publisher;
 #[cfg(feature = "store")]
 mod redb;
 mod segments;
+mod settings;
 
 use std::{future::Future, string::String, vec::Vec};
 
 pub use base_builder::{BaseBuilder, BaseError, BuiltBase, Duplicates, LEAST_MEMORY};
+pub use evidence::{Affected, AffectedPage, EvidenceStore};
 pub use ledger::LedgerStore;
 pub use memory::MemoryStore;
 pub use publisher::{Building, Pace, Publication, PublishError, Publisher, Work};
@@ -27,6 +30,7 @@ pub use redb::RedbStore;
 pub use segments::SegmentFolder;
 #[cfg(feature = "publish")]
 pub(crate) use segments::hex;
+pub use settings::{LabelledPage, SettingStore};
 
 use crate::{
     label::Label,
@@ -127,8 +131,11 @@ pub struct Swept {
 
 /// Everything that a service keeps.
 ///
-/// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`]. Time comes in; a store reads no clock.
-pub trait Store: QuotaStore<Error = StoreError> + LedgerStore + Send + Sync + 'static {
+/// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`], what accounts choose with [`SettingStore`], and
+/// who could be found when with [`EvidenceStore`]. Time comes in; a store reads no clock.
+pub trait Store:
+    QuotaStore<Error = StoreError> + LedgerStore + SettingStore + EvidenceStore + Send + Sync + 'static
+{
     /// Makes a batch of changes to the directory, by
     /// [`directory::change`](crate::server::directory::change()).
     ///

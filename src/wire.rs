@@ -43,8 +43,9 @@
 //! struct {
 //!     Element unblinded;                 /* N */
 //!     Audience audience;
-//!     uint64 consented_at;               /* microseconds since 1970-01-01T00:00:00Z;
-//!                                           zero if the audience is nobody */
+//!     uint64 consented_at;               /* microseconds since 1970-01-01T00:00:00Z; zero if the
+//!                                           audience is nobody, or everyone without consent */
+//!     opaque region[2];                  /* ISO 3166-1 alpha-2 in capitals; zeros if unknown */
 //!     opaque label[label_length];        /* filled up with zeros */
 //! } Enrolment;
 //!
@@ -52,7 +53,7 @@
 //!     Header header;
 //!     uint64 epoch;
 //!     opaque text_version<0..64>;        /* what was consented to, and where: UTF-8; */
-//!     opaque surface<0..64>;             /* empty if every audience is nobody */
+//!     opaque surface<0..64>;             /* empty if there is no consent */
 //!     uint8 label_length;                /* 0..64 */
 //!     uint16 count;                      /* 1..65535 */
 //!     Enrolment enrolments[count];
@@ -65,7 +66,7 @@
 //!     Element unblinded[count];
 //! } RemoveRequest;
 //!
-//! enum { stale_consent(1), consent_in_future(2), (255) } ChangeError;
+//! enum { stale_consent(1), consent_in_future(2), consent_needed(3), (255) } ChangeError;
 //!
 //! struct {
 //!     uint16 index;                      /* in the request; each greater than the one before */
@@ -86,7 +87,9 @@ mod member;
 mod message;
 
 pub use codec::{DecodeError, Kind, Message, VERSION};
-pub use member::{Audience, ChangeError, Consent, ConsentError, Enrolment, Setting};
+pub use member::{
+    Audience, ChangeError, Consent, ConsentError, Enrolment, Region, RegionError, Setting,
+};
 pub use message::{
     EnrolRequest, EnrolRequestError, EvaluateRequest, EvaluateResponse, MembersResponse,
     RefusedChange, RemoveRequest,

@@ -1,5 +1,7 @@
 //! What may never happen to a member, whatever is sent in whatever order: to be found after having said no.
 
+#[path = "directory/regions.rs"]
+mod regions;
 #[path = "support/roles.rs"]
 #[allow(unused, reason = "only its executor is wanted")]
 mod roles;
@@ -14,7 +16,7 @@ use blindbook::{
         EvaluationKey,
         directory::{
             Audience, CONSENT_AHEAD, Change, ChangeError, Consent, MAX_INTERVALS, Member,
-            MemberBatch, Setting, apply,
+            MemberBatch, Residence, Setting, apply,
         },
     },
     store::{MemoryStore, Store},
@@ -52,11 +54,13 @@ impl Sent {
                 Change::Enrol {
                     label,
                     setting: Setting::Everyone(consent),
+                    residence: Residence::default(),
                 }
             }
             Self::Nobody => Change::Enrol {
                 label,
                 setting: Setting::Nobody,
+                residence: Residence::default(),
             },
             Self::Remove => Change::Remove,
         }
@@ -177,6 +181,7 @@ proptest! {
                 // What is stored can be read again.
                 let parts = Member::from_parts(
                     member.label().cloned(),
+                    member.region(),
                     member.intervals().to_vec(),
                     member.hidden_at(),
                 );
@@ -213,7 +218,7 @@ proptest! {
                 Sent::Nobody | Sent::Remove => {
                     let revoked = member.iter().flat_map(Member::intervals);
                     let consents = revoked.map(|interval| {
-                        interval.consent.at().as_micros() / 1_000_000 - BEGINNING
+                        interval.consent.as_ref().unwrap().at().as_micros() / 1_000_000 - BEGINNING
                     });
                     youngest_consent_before_a_no = consents.max().max(youngest_consent_before_a_no);
                     prop_assert_eq!(member.as_ref().map(Member::audience), Some(Audience::Nobody));

@@ -18,7 +18,7 @@ use blindbook::{
     oprf::UnblindedElement,
     server::{
         EvaluationKey,
-        directory::{Change, Consent, MemberBatch, Setting},
+        directory::{Change, Consent, MemberBatch, Residence, Setting},
         policy::Policy,
         quota::{AccountKey, Charge, Origin, Quota, Scope},
     },
@@ -43,6 +43,7 @@ fn filled(folder: &Path) -> PathBuf {
         let enrol = Change::Enrol {
             label: Label::new(b"handle").unwrap(),
             setting: Setting::Everyone(consent),
+            residence: Residence::default(),
         };
         (unblinded, enrol)
     });

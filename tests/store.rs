@@ -2,6 +2,8 @@
 
 #[path = "support/roles.rs"]
 mod roles;
+#[path = "store/settings.rs"]
+mod settings;
 
 use std::num::NonZeroU32;
 
@@ -13,7 +15,7 @@ use blindbook::{
         EvaluationKey,
         directory::{
             BatchOutcome, Change, ChangeError, Consent, DECISION_RETENTION, EVIDENCE_RETENTION,
-            MemberBatch, Setting,
+            MemberBatch, Residence, Setting,
         },
         policy::Policy,
         quota::{
@@ -53,6 +55,7 @@ fn enrol(setting: Setting) -> Change {
     Change::Enrol {
         label: Label::new(b"handle").unwrap(),
         setting,
+        residence: Residence::default(),
     }
 }
 
@@ -551,6 +554,10 @@ fn conforms<S: Store>(fresh: impl Fn() -> S) {
     what_was_kept_long_enough_is_forgotten(&fresh());
     the_chain_only_grows(&fresh());
     what_changes_is_known_until_it_is_published(&fresh());
+    settings::a_handle_stands_for_all_its_identifiers_in_all_epochs(&fresh());
+    settings::an_old_consent_is_refused_for_all_of_a_handle(&fresh());
+    settings::an_identifier_goes_with_its_handle(&fresh());
+    settings::the_findable_of_a_window_are_known(&fresh());
 }
 
 #[test]

@@ -6,8 +6,8 @@ use blindbook::{
     oprf::{BlindedElements, Encoding, Epoch, EvaluatedElements, Proof, UnblindedElement},
     wire::{
         ChangeError, Consent, DecodeError, EnrolRequest, EnrolRequestError, Enrolment,
-        EvaluateRequest, EvaluateResponse, MembersResponse, Message, RefusedChange, RemoveRequest,
-        Setting,
+        EvaluateRequest, EvaluateResponse, MembersResponse, Message, RefusedChange, Region,
+        RemoveRequest, Setting,
     },
 };
 
@@ -50,9 +50,11 @@ fn enrol_request() -> Vec<u8> {
         &[0, 2],
         &G,
         &[1, 0, 0, 0, 0, 0, 0, 0, 9],
+        b"GB",
         b"ab\0\0",
         &G2,
         &[0, 0, 0, 0, 0, 0, 0, 0, 0],
+        b"\0\0",
         b"abcd",
     ])
 }
@@ -72,11 +74,13 @@ fn enrolments() -> Vec<Enrolment> {
             unblinded: UnblindedElement::decode(&G).unwrap(),
             label: Label::new(b"ab").unwrap(),
             setting: Setting::Everyone(consent),
+            region: Some(Region::new("GB").unwrap()),
         },
         Enrolment {
             unblinded: UnblindedElement::decode(&G2).unwrap(),
             label: Label::new(b"abcd").unwrap(),
             setting: Setting::Nobody,
+            region: None,
         },
     ]
 }
@@ -148,6 +152,7 @@ fn enrolments_arrive_as_they_were_sent() {
         assert_eq!(there.unblinded.expose(), sent.unblinded.expose());
         assert_eq!(there.label, sent.label);
         assert_eq!(there.setting, sent.setting);
+        assert_eq!(there.region, sent.region);
     }
 }
 
@@ -207,13 +212,15 @@ fn a_count_that_lies_is_refused_before_memory_is_taken() {
 
 #[test]
 fn fields_without_meaning_are_refused() {
-    let cases: [(&str, usize, u8); 6] = [
+    let cases: [(&str, usize, u8); 8] = [
         ("text_version", 10, 65),
         ("text_version", 11, 0xff),
         ("label_length", 21, 65),
         ("audience", 24 + 32, 2),
-        ("consented_at", 24 + 32 + 8, 0),
-        ("consented_at", 24 + 45 + 32 + 8, 1),
+        ("consented_at", 24 + 47 + 32 + 8, 1),
+        ("region", 24 + 32 + 9, b'g'),
+        ("region", 24 + 32 + 10, 0),
+        ("region", 24 + 47 + 32 + 9, b'G'),
     ];
     for (field, offset, value) in cases {
         let mut bad = enrol_request();
@@ -233,7 +240,7 @@ fn refused_changes_are_in_order_and_have_a_reason() {
         ("index", 12, 1),
         ("index", 12, 2),
         ("error", 14, 0),
-        ("error", 17, 3),
+        ("error", 17, 4),
     ] {
         let mut bad = members_response();
         bad[offset] = value;
@@ -245,6 +252,51 @@ fn refused_changes_are_in_order_and_have_a_reason() {
             DecodeError::BadField(field),
             "{offset}"
         );
+    }
+}
+
+/// Everyone without a date is everyone without having been asked: another thing, for the service to judge.
+#[test]
+fn everyone_without_consent_is_said_so() {
+    let unasked = |region| {
+        let enrolment = Enrolment {
+            unblinded: UnblindedElement::decode(&G).unwrap(),
+            label: Label::new(b"ab").unwrap(),
+            setting: Setting::EveryoneByDefault,
+            region,
+        };
+        let length = LabelLength::new(4).unwrap();
+        EnrolRequest::new(Epoch::new(0x0102), length, vec![enrolment]).unwrap()
+    };
+    let expected = join(&[
+        &[1, 3],
+        &EPOCH,
+        &[0, 0, 4, 0, 1],
+        &G,
+        &[1, 0, 0, 0, 0, 0, 0, 0, 0],
+        b"US",
+        b"ab\0\0",
+    ]);
+    let request = unasked(Some(Region::new("US").unwrap()));
+    assert_eq!(request.encode(), expected);
+    let there = EnrolRequest::decode(&expected).unwrap();
+    assert_eq!(there.enrolments()[0].setting, Setting::EveryoneByDefault);
+    assert_eq!(
+        EnrolRequest::decode(&unasked(None).encode())
+            .unwrap()
+            .enrolments()[0]
+            .region,
+        None
+    );
+}
+
+#[test]
+fn a_region_is_two_capitals() {
+    for code in ["GB", "ZZ"] {
+        assert_eq!(Region::new(code).unwrap().to_string(), code);
+    }
+    for code in ["", "G", "gb", "GBR", "G1", "Ä"] {
+        assert!(Region::new(code).is_err(), "{code}");
     }
 }
 

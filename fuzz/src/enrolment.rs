@@ -53,6 +53,7 @@ fn same(one: &EnrolmentLine, other: &EnrolmentLine) {
             assert_eq!(one.handle, other.handle);
             assert_eq!(one.audience, other.audience);
             assert_eq!(one.consented_at, other.consented_at);
+            assert_eq!(one.region, other.region);
         }
         (one, other) => assert_eq!(one.as_ref().err(), other.as_ref().err()),
     }

@@ -22,19 +22,20 @@ use crate::{
 };
 
 /// Longest request: 65,535 enrolments with labels of 64 bytes, and two texts.
-const LIMIT: usize = 65_535 * (32 + 1 + 8 + LabelLength::MAX as usize) + 256;
+const LIMIT: usize = 65_535 * (32 + 1 + 8 + 2 + LabelLength::MAX as usize) + 256;
 
 pub(super) async fn enrol<S: Store>(
     State(service): State<Arc<Service<S>>>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let regions = Arc::clone(&service.regions);
     let label_length = service.publisher.terms().label_length;
     change(&service, request, move |bytes, at| {
         let request = EnrolRequest::decode(bytes)?;
         if request.label_length() != label_length {
             return Err(Problem::wrong_label_length());
         }
-        Ok(MemberBatch::enrol(request, at))
+        Ok(MemberBatch::enrol(request, &regions, at))
     })
     .await
 }

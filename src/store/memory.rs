@@ -1,8 +1,10 @@
 //! A store that forgets everything when the process ends: for tests and for trying things out.
 
+mod evidence;
 mod ledger;
 mod members;
 mod quota;
+mod settings;
 
 use std::{
     boxed::Box,
@@ -47,6 +49,7 @@ struct Rows {
     evaluations: HashMap<u64, u64>,
     ledger: Ledger,
     members: BTreeMap<MemberKey, Member>,
+    labelled: BTreeSet<(Vec<u8>, MemberKey)>,
     forget_at: BTreeSet<(Timestamp, MemberKey)>,
     /// The number of each member's last change that isn't settled.
     changed: BTreeMap<MemberKey, u64>,

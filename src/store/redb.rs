@@ -12,8 +12,10 @@
 //!
 //! The tables are drawn in [`tables`].
 
+mod evidence;
 mod ledger;
 mod member;
+mod settings;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
-//! Members as a registrar enrols them: who may find them, and what that rests on.
+//! Members as a registrar enrols them: where they live, who may find them, and what that rests on.
 
 use alloc::{borrow::ToOwned, string::String};
+use core::{fmt, str::FromStr};
 
 use crate::{label::Label, oprf::UnblindedElement, timestamp::Timestamp};
 
@@ -75,6 +76,63 @@ impl Consent {
     }
 }
 
+/// Where a member lives: a country or territory by its ISO 3166-1 alpha-2 code (`CH`, `GB`).
+///
+/// Any two capitals are taken: what isn't in the service's table of regions is treated as the strictest of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Region([u8; 2]);
+
+/// A text that isn't two capital letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a region is two capital letters, as in ISO 3166-1")]
+pub struct RegionError;
+
+impl Region {
+    /// Takes a code of two capital letters.
+    ///
+    /// # Errors
+    ///
+    /// Anything else.
+    pub fn new(code: &str) -> Result<Self, RegionError> {
+        let code: [u8; 2] = code.as_bytes().try_into().map_err(|_| RegionError)?;
+        Self::from_bytes(code).ok_or(RegionError)
+    }
+
+    /// Takes the two letters; `None` if they aren't capitals.
+    #[must_use]
+    pub fn from_bytes(code: [u8; 2]) -> Option<Self> {
+        code.iter()
+            .all(u8::is_ascii_uppercase)
+            .then_some(Self(code))
+    }
+
+    /// The two letters.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 2] {
+        &self.0
+    }
+}
+
+impl FromStr for Region {
+    type Err = RegionError;
+
+    fn from_str(code: &str) -> Result<Self, RegionError> {
+        Self::new(code)
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region({self})")
+    }
+}
+
 /// What a member chooses: an audience, with the consent that it needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -84,6 +142,9 @@ pub enum Setting {
     Nobody,
     /// To be found by everyone who has the identifier.
     Everyone(Consent),
+    /// To be found by everyone without having been asked: only where the service's table of regions waives the consent, and
+    /// never for somebody who has decided otherwise.
+    EveryoneByDefault,
 }
 
 impl Setting {
@@ -92,7 +153,7 @@ impl Setting {
     pub fn audience(&self) -> Audience {
         match self {
             Self::Nobody => Audience::Nobody,
-            Self::Everyone(_) => Audience::Everyone,
+            Self::Everyone(_) | Self::EveryoneByDefault => Audience::Everyone,
         }
     }
 }
@@ -106,6 +167,8 @@ pub struct Enrolment {
     pub label: Label,
     /// Who shall find the member.
     pub setting: Setting,
+    /// Where the member lives; `None` if that isn't known.
+    pub region: Option<Region>,
 }
 
 /// A change to a member that isn't made. Who asks for it is to blame.
@@ -119,12 +182,19 @@ pub enum ChangeError {
     /// The consent is dated more than five minutes ahead.
     #[error("the consent is dated in the future")]
     ConsentInFuture = 2,
+    /// There is no consent, and the member's region demands one, or the member has decided not to be found.
+    #[error("a consent is needed: by the member's region, or after a decision not to be found")]
+    ConsentNeeded = 3,
 }
 
 impl ChangeError {
     pub(super) fn decode(byte: u8) -> Option<Self> {
-        [Self::StaleConsent, Self::ConsentInFuture]
-            .into_iter()
-            .find(|error| *error as u8 == byte)
+        [
+            Self::StaleConsent,
+            Self::ConsentInFuture,
+            Self::ConsentNeeded,
+        ]
+        .into_iter()
+        .find(|error| *error as u8 == byte)
     }
 }

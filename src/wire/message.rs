@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 
 use super::{
     codec::{DecodeError, Kind, Message, Reader, put_count},
-    member::{ChangeError, Consent, Enrolment, Setting},
+    member::{ChangeError, Consent, Enrolment, Region, Setting},
 };
 use crate::{
     label::{Label, LabelLength},
@@ -106,7 +106,8 @@ pub enum EnrolRequestError {
 }
 
 /// Bytes of an enrolment before its label.
-const ENROLMENT_PREFIX: usize = ENCODED_LENGTH + 1 + 8;
+const ENROLMENT_PREFIX: usize = ENCODED_LENGTH + 1 + 8 + 2;
+const NO_REGION: [u8; 2] = [0; 2];
 
 impl EnrolRequest {
     /// Checks and takes enrolments.
@@ -170,7 +171,7 @@ impl EnrolRequest {
         self.enrolments
             .iter()
             .filter_map(|enrolment| match &enrolment.setting {
-                Setting::Nobody => None,
+                Setting::Nobody | Setting::EveryoneByDefault => None,
                 Setting::Everyone(consent) => Some(consent),
             })
     }
@@ -204,9 +205,12 @@ impl Message for EnrolRequest {
             let (audience, consented_at) = match &enrolment.setting {
                 Setting::Nobody => (0, 0),
                 Setting::Everyone(consent) => (1, consent.at().as_micros()),
+                Setting::EveryoneByDefault => (1, 0),
             };
             out.push(audience);
             out.extend_from_slice(&consented_at.to_be_bytes());
+            let region = enrolment.region.as_ref().map(Region::as_bytes);
+            out.extend_from_slice(region.unwrap_or(&NO_REGION));
             let end = out.len() + label_length;
             out.extend_from_slice(enrolment.label.as_bytes());
             out.resize(end, 0);
@@ -227,12 +231,14 @@ impl Message for EnrolRequest {
         for _ in 0..count {
             let unblinded = UnblindedElement::decode(&reader.array()?)?;
             let setting = decode_setting(reader, text_version, surface)?;
+            let region = decode_region(reader)?;
             let padded = reader.take(usize::from(label_length.get()))?;
             let label = Label::from_padded(padded).map_err(|_| DecodeError::BadField("label"))?;
             enrolments.push(Enrolment {
                 unblinded,
                 label,
                 setting,
+                region,
             });
         }
         let request = Self {
@@ -257,7 +263,8 @@ fn decode_setting(
     let consented_at = reader.u64()?;
     match (audience, consented_at) {
         (0, 0) => Ok(Setting::Nobody),
-        (0, _) | (1, 0) => Err(DecodeError::BadField("consented_at")),
+        (0, _) => Err(DecodeError::BadField("consented_at")),
+        (1, 0) => Ok(Setting::EveryoneByDefault),
         (1, micros) if micros <= Timestamp::MAX.as_micros() => {
             Consent::new(Timestamp::from_micros(micros), text_version, surface)
                 .map(Setting::Everyone)
@@ -265,6 +272,15 @@ fn decode_setting(
         }
         (1, _) => Err(DecodeError::BadField("consented_at")),
         _ => Err(DecodeError::BadField("audience")),
+    }
+}
+
+fn decode_region(reader: &mut Reader<'_>) -> Result<Option<Region>, DecodeError> {
+    match reader.array()? {
+        NO_REGION => Ok(None),
+        code => Region::from_bytes(code)
+            .map(Some)
+            .ok_or(DecodeError::BadField("region")),
     }
 }
 

@@ -189,6 +189,7 @@ fn register(public: SocketAddr, members: &Members, part: usize, mut random: StdR
                 unblinded: unblinded(),
                 label,
                 setting,
+                region: None,
             };
             let request = EnrolRequest::new(EPOCH, LABELS, vec![enrolment]);
             request.unwrap().encode()

@@ -4,17 +4,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use blindbook::{
     Timestamp,
+    label::Label,
     oprf::{Encoding, Epoch},
     server::{
-        directory::{BatchOutcome, MemberBatch},
+        directory::{BatchOutcome, Choice, ChoiceOutcome, Identity, MemberBatch, Window},
         quota::{
             AccountKey, Activity, ChargeOutcome, Debit, Hour, NetworkActivity, NetworkKey,
             QuotaStore, Suspect,
         },
     },
     store::{
-        BucketKey, Changed, Findable, LedgerStore, MemoryStore, Progress, Settled, Store,
-        StoreError, StoredManifest, Swept,
+        AffectedPage, BucketKey, Changed, EvidenceStore, Findable, LabelledPage, LedgerStore,
+        MemoryStore, Progress, SettingStore, Settled, Store, StoreError, StoredManifest, Swept,
     },
 };
 
@@ -82,6 +83,40 @@ impl LedgerStore for Failing {
         limit: usize,
     ) -> Result<Vec<(NetworkKey, NetworkActivity)>, StoreError> {
         self.inner.open_network_activity(hour, after, limit).await
+    }
+}
+
+impl SettingStore for Failing {
+    async fn labelled(
+        &self,
+        label: &Label,
+        after: Option<Identity>,
+        limit: usize,
+    ) -> Result<LabelledPage, StoreError> {
+        self.inner.labelled(label, after, limit).await
+    }
+
+    async fn choose(
+        &self,
+        choice: Choice,
+        after: Option<Identity>,
+        limit: usize,
+    ) -> Result<ChoiceOutcome, StoreError> {
+        self.inner.choose(choice, after, limit).await
+    }
+}
+
+impl EvidenceStore for Failing {
+    async fn members_between(
+        &self,
+        epoch: Epoch,
+        window: Window,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> Result<AffectedPage, StoreError> {
+        self.inner
+            .members_between(epoch, window, after, limit)
+            .await
     }
 }
 

@@ -8,7 +8,7 @@ use blindbook::{
     oprf::{ContactKey, Epoch, ServiceId, Tag, UnblindedElement},
     server::{
         EvaluationKey, Evaluator,
-        directory::{Change, Consent, MemberBatch, Setting},
+        directory::{Change, Consent, MemberBatch, Residence, Setting},
         publish::{FindableSet, PublishPolicy, Sealer, Terms, made_at},
     },
     snapshot::{
@@ -65,6 +65,7 @@ pub fn join(number: u8, label: &str) -> (u8, Change) {
     let change = Change::Enrol {
         label: Label::new(label.as_bytes()).unwrap(),
         setting: Setting::Everyone(consent),
+        residence: Residence::default(),
     };
     (number, change)
 }
@@ -73,6 +74,7 @@ pub fn hide(number: u8) -> (u8, Change) {
     let change = Change::Enrol {
         label: Label::new(b"-").unwrap(),
         setting: Setting::Nobody,
+        residence: Residence::default(),
     };
     (number, change)
 }
@@ -158,12 +160,14 @@ impl<S: Store> World<S> {
                 Change::Enrol {
                     label,
                     setting: Setting::Everyone(_),
+                    residence,
                 } => {
                     members.join(number, label.clone());
                     let consent = Consent::new(at, "2026-11", "ios/settings").unwrap();
                     Change::Enrol {
                         label,
                         setting: Setting::Everyone(consent),
+                        residence,
                     }
                 }
                 other => {
@@ -196,6 +200,7 @@ impl<S: Store> World<S> {
             let change = Change::Enrol {
                 label: label(),
                 setting: Setting::Everyone(consent),
+                residence: Residence::default(),
             };
             (copy(one), change)
         });

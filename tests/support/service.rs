@@ -28,7 +28,7 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{
         EvaluationKey, Evaluator,
-        directory::Consent,
+        directory::{Consent, Regions},
         policy::Policy,
         publish::{PublishPolicy, Terms},
     },
@@ -66,6 +66,7 @@ pub struct Setup {
     pub clock: fn() -> Timestamp,
     pub epoch: Epoch,
     pub publishing: PublishPolicy,
+    pub regions: Regions,
     pub credentials: Credentials,
     /// A certificate chain and its key.
     pub tls: Option<Tls>,
@@ -102,6 +103,7 @@ impl Default for Setup {
             clock: || Timestamp::from_secs(NOW),
             epoch: EPOCH,
             publishing: PublishPolicy::default(),
+            regions: Regions::default(),
             credentials: Credentials::shared_secret(&service_id(), SECRET).unwrap(),
             tls: None,
         }
@@ -160,6 +162,7 @@ impl Running {
                 publisher: publisher(folder, setup.epoch).with_policy(setup.publishing),
                 policy: setup.policy,
                 credentials: setup.credentials,
+                regions: setup.regions,
                 pepper: SecretBytes::new(&mut PEPPER.clone()),
                 limits: setup.limits,
                 proxies: setup.proxies,
@@ -343,6 +346,7 @@ pub fn enrolment(
                 unblinded,
                 label: Label::new(&input[input.len() - 3..]).unwrap(),
                 setting: setting.clone(),
+                region: None,
             }
         })
         .collect();

@@ -14,6 +14,7 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{
         EvaluationKey, Evaluator,
+        directory::Regions,
         policy::Policy,
         publish::{PublishPolicy, Terms},
     },
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) credentials: CredentialKeys,
     #[serde(default)]
     pub(crate) publish: Publish,
+    #[serde(default)]
+    regions: RegionTable,
     #[serde(default)]
     pub(crate) policy: Policy,
     #[serde(default)]
@@ -91,6 +94,14 @@ pub(crate) struct StoreFiles {
 pub(crate) struct CredentialKeys {
     pub(crate) shared_secret: Option<PathBuf>,
     pub(crate) ed25519_public_key: Option<PathBuf>,
+}
+
+/// Where a consent is needed before a member can be found.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegionTable {
+    /// The operator's own table.
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -265,6 +276,7 @@ impl Config {
             SegmentFolder::open(&folder).map_err(|error| Failure::file(&folder, &error))?;
         let snapshot = SnapshotKey::from_seed(&mut snapshot);
         Ok(Parts {
+            regions: self.regions()?,
             credentials: self.credentials(&service)?,
             store: self.open_store()?,
             publisher: Publisher::new(terms, snapshot, segments)
@@ -277,6 +289,19 @@ impl Config {
             proxies: self.proxies.clone(),
             clock,
         })
+    }
+
+    /// The table of regions: the operator's, or the built-in one.
+    pub(crate) fn regions(&self) -> Result<Regions, Failure> {
+        let Some(path) = &self.regions.file else {
+            return Ok(Regions::default());
+        };
+        let path = self.path(path);
+        let bytes = files::read(&path, MAX_CONFIG)?;
+        let refuse =
+            |why: &dyn std::fmt::Display| Failure::BadInput(format!("{}: {why}", path.display()));
+        let table = str::from_utf8(&bytes).map_err(|error| refuse(&error))?;
+        Regions::parse(table).map_err(|error| refuse(&error))
     }
 
     fn open_store(&self) -> Result<RedbStore, Failure> {

@@ -50,7 +50,7 @@ const LISTED: usize = 20;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Lines of: identifier, handle, audience (everyone or nobody, which is the default), consented_at
-    /// (2026-11-01T12:00:00Z or seconds since 1970)
+    /// (2026-11-01T12:00:00Z or seconds since 1970), region (where the person lives, for example CH)
     file: PathBuf,
     /// The region of numbers without country code, for example CH
     #[arg(long, value_name = "CC")]

@@ -6,12 +6,20 @@ use blindbook::{
     snapshot::{ChainError, ChainState, Manifest},
     wire::{
         EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
-        Setting,
+        Region, Setting,
     },
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 
 use crate::{config::clock, connection::Connection, failure::Failure};
+
+/// What is enrolled under somebody's identifier.
+#[derive(Debug)]
+pub(crate) struct NewMember {
+    pub(crate) label: Label,
+    pub(crate) setting: Setting,
+    pub(crate) region: Option<Region>,
+}
 
 /// A registrar that has verified what the service says about itself.
 pub(crate) struct Registrar<'a> {
@@ -77,7 +85,7 @@ impl<'a> Registrar<'a> {
     pub(crate) fn evaluate(
         &self,
         identifiers: &[Identifier],
-        members: Vec<(Label, Setting)>,
+        members: Vec<NewMember>,
     ) -> Result<Option<Vec<u8>>, Failure> {
         if identifiers.is_empty() {
             return Ok(None);
@@ -99,10 +107,11 @@ impl<'a> Registrar<'a> {
         let enrolments = unblinded
             .into_iter()
             .zip(members)
-            .map(|(unblinded, (label, setting))| Enrolment {
+            .map(|(unblinded, member)| Enrolment {
                 unblinded,
-                label,
-                setting,
+                label: member.label,
+                setting: member.setting,
+                region: member.region,
             })
             .collect();
         let request = EnrolRequest::new(self.chain.epoch(), self.label_length, enrolments)

@@ -1,11 +1,11 @@
 //! Enrolment files: what a registrar imports, of any size.
 //!
-//! Layer 4. It reads `identifier, handle, audience, consented at` line by line in constant memory; it must
-//! not know what a handle, an audience or a consent means, which is the server role's.
+//! Layer 4. It reads `identifier, handle, audience, consented at, region` line by line in constant memory; it must
+//! not know what a handle, an audience, a consent or a region means, which is the server role's.
 //!
 //! ```text
-//! identifier,handle,audience,consented_at       optional header, recognised on the first line
-//! +447700900123,a1b2c3,everyone,2026-11-01T12:00:00Z
+//! identifier,handle,audience,consented_at,region       optional header, recognised on the first line
+//! +447700900123,a1b2c3,everyone,2026-11-01T12:00:00Z,GB
 //! ada@example.org,d4e5f6
 //! ```
 //!
@@ -29,7 +29,7 @@ use crate::client::identifier::Identifier;
 
 /// The longest line of an enrolment file, in bytes, without its line feed.
 pub const MAX_LINE_BYTES: usize = 4096;
-const MAX_COLUMNS: usize = 4;
+const MAX_COLUMNS: usize = 5;
 
 /// One person to enrol.
 pub struct EnrolmentRecord {
@@ -41,6 +41,8 @@ pub struct EnrolmentRecord {
     pub audience: Option<String>,
     /// When that was consented to, as the file has it; `None` if the line doesn't say.
     pub consented_at: Option<String>,
+    /// Where the person lives, as the file has it; `None` if the line doesn't say.
+    pub region: Option<String>,
 }
 
 impl fmt::Debug for EnrolmentRecord {
@@ -157,6 +159,7 @@ impl<R: BufRead> EnrolmentReader<R> {
             handle: field(1).to_owned(),
             audience: optional(field(2)),
             consented_at: optional(field(3)),
+            region: optional(field(4)),
         })
     }
 }

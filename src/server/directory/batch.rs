@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use super::{Change, Member, apply};
+use super::{Change, Member, Regions, apply};
 use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     timestamp::Timestamp,
@@ -21,9 +21,9 @@ pub struct MemberBatch {
 }
 
 impl MemberBatch {
-    /// The changes that an enrolment asks for.
+    /// The changes that an enrolment asks for, where the regions ask for what the table says.
     #[must_use]
-    pub fn enrol(request: EnrolRequest, at: Timestamp) -> Self {
+    pub fn enrol(request: EnrolRequest, regions: &Regions, at: Timestamp) -> Self {
         Self {
             epoch: request.epoch(),
             changes: request
@@ -33,6 +33,7 @@ impl MemberBatch {
                     let change = Change::Enrol {
                         label: enrolment.label,
                         setting: enrolment.setting,
+                        residence: regions.residence(enrolment.region),
                     };
                     (enrolment.unblinded, change)
                 })
@@ -77,7 +78,15 @@ pub trait MemberRows {
     fn member(&mut self, epoch: Epoch, unblinded: &Encoding)
     -> Result<Option<Member>, Self::Error>;
 
-    /// Replaces what is known of an identifier.
+    /// Replaces what is known of an identifier, and with it everything that points to it: the only way that a row comes,
+    /// changes, moves to another epoch or goes.
+    ///
+    /// | index | which members | |
+    /// |---|---|---|
+    /// | findable | those with an open interval | what is published |
+    /// | changed | those of whom something else is to be published than before | what the next publication reads |
+    /// | labels | those with a label, by label | what an account chooses for all its identifiers |
+    /// | forgetting | those of whom something will be forgotten, by time | |
     ///
     /// # Errors
     ///

@@ -34,6 +34,12 @@ impl MemberRows for Rows {
             self.progress.changes += 1;
             self.changed.insert(key, self.progress.changes);
         }
+        if let Some(label) = before.and_then(Member::label) {
+            self.labelled.remove(&(label.as_bytes().to_vec(), key));
+        }
+        if let Some(label) = after.and_then(Member::label) {
+            self.labelled.insert((label.as_bytes().to_vec(), key));
+        }
         match after {
             None => {
                 self.members.remove(&key);

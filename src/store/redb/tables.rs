@@ -15,6 +15,7 @@
 //! members      epoch_be[8] N[32]                      see `member`
 //! findable     epoch_be[8] N[32]                      label
 //! changed      epoch_be[8] N[32]                      number u64, since u64
+//! labelled     length[1] label epoch_be[8] N[32]      -
 //! forget_by    when_be[8] epoch_be[8] N[32]           -
 //! manifests    sequence u64                           bytes
 //! ```
@@ -24,8 +25,10 @@
 //!
 //! Version 1 had neither `days` nor `suspended`, nor `changed`. Its files are taken over: nobody was suspended, without days
 //! the floors of the policy hold, and so many changes are taken for granted that all members are published anew. Version 2
-//! had no `activity`: nobody has done anything in hours that nobody wrote down.
+//! had no `activity`: nobody has done anything in hours that nobody wrote down. Nor had it `labelled`, which is made from
+//! `members`.
 
+mod labelled;
 mod ledger;
 mod members;
 mod published;
@@ -37,8 +40,9 @@ use redb::{ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use self::ledger::HourKey;
 pub(super) use self::{
+    labelled::labelled,
     ledger::{oldest_open, open_activity, open_network_activity},
-    members::{changed, findable},
+    members::{between, changed, findable},
     published::{latest_manifest, progress},
     quota::{evaluations, full_buckets, latest},
 };
@@ -74,6 +78,7 @@ const NETWORK_ACTIVITY: TableDefinition<'_, HourKey, (u32, u64)> =
 const MEMBERS: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("members");
 const FINDABLE: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("findable");
 const CHANGED: TableDefinition<'_, MemberKey, (u64, u64)> = TableDefinition::new("changed");
+const LABELLED: TableDefinition<'_, &[u8], ()> = TableDefinition::new("labelled");
 const FORGET_BY: TableDefinition<'_, ForgetKey, ()> = TableDefinition::new("forget_by");
 const MANIFESTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("manifests");
 
@@ -98,6 +103,7 @@ pub(super) struct Tables<'a> {
     members: Table<'a, MemberKey, &'static [u8]>,
     findable: Table<'a, MemberKey, &'static [u8]>,
     changed: Table<'a, MemberKey, (u64, u64)>,
+    labelled: Table<'a, &'static [u8], ()>,
     forget_by: Table<'a, ForgetKey, ()>,
     manifests: Table<'a, u64, &'static [u8]>,
     hot: Hot,
@@ -131,6 +137,7 @@ impl<'a> Tables<'a> {
                 members: transaction.open_table(MEMBERS)?,
                 findable: transaction.open_table(FINDABLE)?,
                 changed: transaction.open_table(CHANGED)?,
+                labelled: transaction.open_table(LABELLED)?,
                 forget_by: transaction.open_table(FORGET_BY)?,
                 manifests: transaction.open_table(MANIFESTS)?,
                 hot: Hot::default(),
@@ -173,11 +180,14 @@ impl<'a> Tables<'a> {
         let version = self.meta.get("version")?.map(|version| version.value());
         match version {
             Some(VERSION) => Ok(()),
-            Some(1) => {
-                self.meta.insert(CHANGES, UNKNOWN_CHANGES)?;
+            Some(earlier @ (1 | 2)) => {
+                if earlier == 1 {
+                    self.meta.insert(CHANGES, UNKNOWN_CHANGES)?;
+                }
+                self.index_labels()?;
                 self.stamp(VERSION)
             }
-            Some(2) | None => self.stamp(VERSION),
+            None => self.stamp(VERSION),
             Some(other) => Err(StoreError::Version(other)),
         }
     }

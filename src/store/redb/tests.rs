@@ -11,9 +11,16 @@ use std::{
 };
 
 use super::*;
-use crate::server::{
-    policy::Policy,
-    quota::{AccountKey, Charge, Origin, Scope},
+use crate::{
+    label::Label,
+    oprf::UnblindedElement,
+    server::{
+        EvaluationKey,
+        directory::{Change, Residence, Setting},
+        policy::Policy,
+        quota::{AccountKey, Charge, Origin, Scope},
+    },
+    store::SettingStore,
 };
 
 #[derive(Debug, Default)]
@@ -188,6 +195,41 @@ fn a_file_of_version_1_is_taken_over() {
         let progress = wait(store.progress()).unwrap();
         assert!(progress.changes - progress.settled.changes > 1 << 40);
     }
+}
+
+/// Version 2 didn't know members by their handle. An account's no would have found nobody to hide.
+#[test]
+fn a_file_of_version_2_knows_its_handles() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+    let unblinded = EvaluationKey::from_bytes(&mut [1; 32]).unwrap();
+    let unblinded = UnblindedElement::decode(&unblinded.public_key().encode()).unwrap();
+    let label = Label::new(b"ada").unwrap();
+    let change = Change::Enrol {
+        label: label.clone(),
+        setting: Setting::Nobody,
+        residence: Residence::default(),
+    };
+    let batch = MemberBatch {
+        epoch: Epoch::new(1),
+        changes: Vec::from([(unblinded, change)]),
+        at: Timestamp::from_secs(1),
+    };
+    wait(store.change_members(batch)).unwrap();
+    wait(store.writer.submit(1, |tables| tables.stamp(2))).unwrap();
+    drop(store);
+    let database = Builder::new()
+        .create_with_backend(Faulty(Arc::clone(&disk)))
+        .unwrap();
+    let transaction = database.begin_write().unwrap();
+    let labelled = redb::TableDefinition::<&[u8], ()>::new("labelled");
+    assert!(transaction.delete_table(labelled).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = RedbStore::open_on(Faulty(disk)).unwrap();
+    let page = wait(store.labelled(&label, None, 10)).unwrap();
+    assert_eq!(page.members.len(), 1);
 }
 
 #[test]

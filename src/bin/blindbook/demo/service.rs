@@ -19,7 +19,7 @@ use blindbook::{
     http_client::Endpoint,
     label::LabelLength,
     oprf::{Epoch, ServiceId},
-    server::{EvaluationKey, Evaluator, policy::Policy, publish::Terms},
+    server::{EvaluationKey, Evaluator, directory::Regions, policy::Policy, publish::Terms},
     snapshot::{SnapshotKey, SnapshotPublicKey},
     store::{Pace, Publisher, RedbStore, SegmentFolder},
 };
@@ -83,6 +83,7 @@ impl DemoService {
             policy: Policy::default(),
             credentials: Credentials::shared_secret(&name, secret.as_slice())
                 .map_err(Failure::defect)?,
+            regions: Regions::default(),
             pepper: SecretBytes::new(&mut pepper),
             limits: Limits::default(),
             proxies: Proxies::default(),

@@ -12,12 +12,12 @@ use blindbook::{
         contacts::{EnrolmentReader, EnrolmentRecord, Position},
     },
     label::{Label, LabelLength},
-    wire::{Consent, Setting},
+    wire::{Consent, Region, Setting},
 };
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, registrar::NewMember};
 
 /// What the people in a file agreed to, if any of them did.
 #[derive(Debug, Clone)]
@@ -39,13 +39,17 @@ impl Consents {
             Some("everyone") => {}
             Some(_) => return Err("the audience is neither everyone nor nobody"),
         }
+        if record.consented_at.is_none() && record.region.is_some() {
+            // Whether that can be is for the service's table of regions to say.
+            return Ok(Setting::EveryoneByDefault);
+        }
         let (text, surface) = self.0.as_ref().ok_or(
             "an audience of everyone needs a consent: give --consent-text and --consent-surface",
         )?;
         let at = record
             .consented_at
             .as_deref()
-            .ok_or("an audience of everyone needs the time of the consent in the fourth column")?;
+            .ok_or("an audience of everyone needs the time of the consent in the fourth column, or a region in the fifth that needs none")?;
         let at = timestamp(at).ok_or("the time of the consent isn't one")?;
         Consent::new(at, text, surface)
             .map(Setting::Everyone)
@@ -92,7 +96,7 @@ impl fmt::Display for Rejection {
 pub(crate) struct Batch {
     pub(crate) identifiers: Vec<Identifier>,
     /// Of the same length.
-    pub(crate) members: Vec<(Label, Setting)>,
+    pub(crate) members: Vec<NewMember>,
     /// Of the same length: the numbers of the lines.
     pub(crate) lines: Vec<u64>,
     pub(crate) rejected: Vec<Rejection>,
@@ -141,7 +145,7 @@ fn member(
     record: &EnrolmentRecord,
     label_length: LabelLength,
     consents: &Consents,
-) -> Result<(Label, Setting), String> {
+) -> Result<NewMember, String> {
     if record.handle.is_empty() && label_length.get() > 0 {
         return Err("no handle in the second column".into());
     }
@@ -152,7 +156,12 @@ fn member(
             label_length.get()
         ));
     }
-    Ok((label, consents.setting(record)?))
+    let region = record.region.as_deref().map(Region::new).transpose();
+    Ok(NewMember {
+        label,
+        setting: consents.setting(record)?,
+        region: region.map_err(|error| error.to_string())?,
+    })
 }
 
 #[cfg(test)]
@@ -179,22 +188,36 @@ mod tests {
              07700 900006,f,friends\n\
              07700 900007,g,everyone\n\
              07700 900008,h,everyone,yesterday\n\
-             hello,i\n",
+             hello,i\n\
+             07700 900010,k,everyone,1793534400,GB\n\
+             07700 900011,l,everyone,,US\n\
+             07700 900012,m,,,United Kingdom\n\
+             07700 900013,n,,,GB\n",
             &consents,
         );
-        assert_eq!(batch.lines, [2, 3, 4]);
+        assert_eq!(batch.lines, [2, 3, 4, 11, 12, 14]);
         let rejected: Vec<u64> = batch.rejected.iter().map(|one| one.line).collect();
-        assert_eq!(rejected, [5, 6, 7, 8, 9, 10]);
+        assert_eq!(rejected, [5, 6, 7, 8, 9, 10, 13]);
         let times: Vec<Option<Timestamp>> = batch
             .members
             .iter()
-            .map(|(_, setting)| match setting {
+            .map(|member| match &member.setting {
                 Setting::Everyone(consent) => Some(consent.at()),
                 _ => None,
             })
             .collect();
         let noon = Timestamp::from_secs(1_793_534_400);
-        assert_eq!(times, [Some(noon), Some(noon), None]);
+        assert_eq!(
+            times,
+            [Some(noon), Some(noon), None, Some(noon), None, None]
+        );
+        let unasked = batch.members.get(4).map(|member| &member.setting);
+        assert_eq!(unasked, Some(&Setting::EveryoneByDefault));
+        let regions: Vec<Option<Region>> =
+            batch.members.iter().map(|member| member.region).collect();
+        let region = |code| Some(Region::new(code).unwrap());
+        let expected = [None, None, None, region("GB"), region("US"), region("GB")];
+        assert_eq!(regions, expected);
     }
 
     /// A service whose labels have no bytes tells who is there and nothing more. Its registrars couldn't enrol anybody:

@@ -1,19 +1,20 @@
 //! The rows of members.
 
-use std::vec::Vec;
+use std::{ops::Bound, vec::Vec};
 
 use redb::{ReadTransaction, ReadableTable};
 use zeroize::Zeroizing;
 
 use super::{
-    CHANGED, CHANGES, FINDABLE, ForgetKey, MemberKey, Tables, damaged, number, published::progress,
+    CHANGED, CHANGES, FINDABLE, ForgetKey, MEMBERS, MemberKey, Tables, damaged, number,
+    published::progress,
 };
 use crate::{
     label::Label,
     oprf::{Encoding, Epoch, UnblindedElement},
-    server::directory::{Member, MemberRows},
+    server::directory::{Member, MemberRows, Window},
     store::{
-        Changed, Findable, StoreError,
+        Affected, AffectedPage, Changed, Findable, StoreError,
         redb::{member, store_error},
     },
     timestamp::Timestamp,
@@ -99,6 +100,38 @@ pub(in crate::store::redb) fn findable(
     Ok(members)
 }
 
+pub(in crate::store::redb) fn between(
+    read: &ReadTransaction,
+    epoch: Epoch,
+    window: &Window,
+    after: Option<Encoding>,
+    limit: usize,
+) -> Result<AffectedPage, StoreError> {
+    let table = read.open_table(MEMBERS).map_err(store_error)?;
+    let first = match after {
+        Some(after) => Bound::Excluded(member_key(epoch, &after)),
+        None => Bound::Included(member_key(epoch, &[0; 32])),
+    };
+    let end = Bound::Included(member_key(epoch, &[0xff; 32]));
+    let mut page = AffectedPage {
+        affected: Vec::new(),
+        last: None,
+    };
+    let mut seen = 0;
+    for row in table.range::<MemberKey>((first, end))?.take(limit) {
+        let (key, row) = row?;
+        let member = member::decode(row.value()).ok_or_else(|| damaged("a member"))?;
+        let labels = member.labels_within(window);
+        if !labels.is_empty() {
+            let region = member.region();
+            page.affected.push(Affected { region, labels });
+        }
+        seen += 1;
+        page.last = (seen == limit).then(|| split_member_key(&key.value()).1);
+    }
+    Ok(page)
+}
+
 impl MemberRows for Tables<'_> {
     type Error = StoreError;
 
@@ -133,6 +166,11 @@ impl MemberRows for Tables<'_> {
             self.meta.insert(CHANGES, number)?;
             self.changed.insert(key, (number, since))?;
         }
+        self.move_label(
+            &key,
+            before.and_then(Member::label),
+            after.and_then(Member::label),
+        )?;
         match after {
             None => self.members.remove(key)?,
             Some(after) => self
@@ -147,7 +185,7 @@ impl MemberRows for Tables<'_> {
     }
 }
 
-fn member_key(epoch: Epoch, unblinded: &Encoding) -> MemberKey {
+pub(super) fn member_key(epoch: Epoch, unblinded: &Encoding) -> MemberKey {
     let mut key = [0; 40];
     let (head, tail) = key.split_at_mut(8);
     head.copy_from_slice(&epoch.get().to_be_bytes());
@@ -155,7 +193,7 @@ fn member_key(epoch: Epoch, unblinded: &Encoding) -> MemberKey {
     key
 }
 
-fn split_member_key(key: &MemberKey) -> (Epoch, Encoding) {
+pub(super) fn split_member_key(key: &MemberKey) -> (Epoch, Encoding) {
     let mut epoch = [0; 8];
     let mut unblinded = [0; 32];
     let (head, tail) = key.split_at(8);

@@ -1,0 +1,78 @@
+//! Who could be found when: what an incident is reported by.
+
+use std::{collections::BTreeMap, future::Future, vec::Vec};
+
+use super::StoreError;
+use crate::{
+    label::Label,
+    oprf::{Encoding, Epoch},
+    server::directory::{Region, Window},
+};
+
+/// A member who could be found in a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Affected {
+    /// Where the member lives, if that is known.
+    pub region: Option<Region>,
+    /// The handles that a match could yield, oldest first; more than one if the identifier changed hands, or the handle was
+    /// changed. A service whose labels have no bytes has only empty ones, which name nobody.
+    pub labels: Vec<Label>,
+}
+
+/// A page of members, looked through.
+#[derive(Debug)]
+pub struct AffectedPage {
+    /// Those who could be found in the window.
+    pub affected: Vec<Affected>,
+    /// The last member looked at; `None` if there are no more.
+    pub last: Option<Encoding>,
+}
+
+/// Reads the evidence of when members could be found.
+pub trait EvidenceStore: Send + Sync + 'static {
+    /// Looks at up to `limit` members of an epoch, those after `after`, deleted ones too, and returns who of them could be
+    /// found in a window, or was still published then.
+    ///
+    /// A rotation moves members with all their evidence from one epoch to the next: those of the newest epoch are everybody,
+    /// but while it lasts some are only in the old one.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn members_between(
+        &self,
+        epoch: Epoch,
+        window: Window,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> impl Future<Output = Result<AffectedPage, StoreError>> + Send;
+
+    /// How many members of an epoch could be found in a window, by region.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn count_between(
+        &self,
+        epoch: Epoch,
+        window: Window,
+    ) -> impl Future<Output = Result<BTreeMap<Option<Region>, u64>, StoreError>> + Send {
+        async move {
+            let mut counts = BTreeMap::new();
+            let mut after = None;
+            loop {
+                let page = self.members_between(epoch, window, after, PAGE).await?;
+                for one in page.affected {
+                    *counts.entry(one.region).or_insert(0) += 1;
+                }
+                after = page.last;
+                if after.is_none() {
+                    return Ok(counts);
+                }
+            }
+        }
+    }
+}
+
+/// Members looked at in one step while counting.
+const PAGE: usize = 4_096;
