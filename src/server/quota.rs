@@ -26,6 +26,7 @@ pub use activity::{AccountKind, Activity, Hour, NetworkActivity};
 pub use charge::charge;
 pub use debit::{Bucket, Debit, Draw, ReplayKey, Shares, Suspect};
 pub(crate) use gcra::DAY;
+pub(super) use meter::seen_row;
 pub use gcra::Limit;
 pub use meter::{Day, DayRow, Meter, MeterRule, Usage};
 pub use origin::{NetworkKey, Origin};

@@ -1,6 +1,6 @@
 //! What many accounts may discover together in a day, measured against the days before.
 //!
-//! A meter adds up the elements of a day (UTC). On the day's first charge its *baseline* is laid down, and the day's
+//! A meter adds up the elements of a day (UTC), and detection keeps some of its own. On the day's first charge its *baseline* is laid down, and the day's
 //! limit follows from it and from the policy of the moment, so that an operator who raises a floor is heard at once.
 //!
 //! ```text
@@ -20,7 +20,7 @@ const HISTORY: u32 = 28;
 /// Days after which a baseline may have grown.
 const WEEK: u32 = 7;
 
-/// Whose elements are added up.
+/// What is added up: whose elements, mostly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Meter {
@@ -28,6 +28,12 @@ pub enum Meter {
     Young,
     /// Those of all accounts.
     Service,
+    /// Those of all young accounts, for detection: what is usual doesn't follow from a limit's floor.
+    SeenYoung,
+    /// Those of all accounts, for detection.
+    SeenService,
+    /// Buckets that were emptied, for detection.
+    SeenEmptied,
 }
 
 impl Meter {
@@ -37,7 +43,25 @@ impl Meter {
         match self {
             Self::Young => 1,
             Self::Service => 2,
+            Self::SeenYoung => 3,
+            Self::SeenService => 4,
+            Self::SeenEmptied => 5,
         }
+    }
+}
+
+impl Meter {
+    /// The meter with such a key.
+    pub(in crate::server) fn decode(key: u64) -> Option<Self> {
+        [
+            Self::Young,
+            Self::Service,
+            Self::SeenYoung,
+            Self::SeenService,
+            Self::SeenEmptied,
+        ]
+        .into_iter()
+        .find(|meter| u64::from(meter.encode()) == key)
     }
 }
 
@@ -140,6 +164,32 @@ pub(super) fn day_row<R: ChargeRows>(
     rule: &MeterRule,
     today: Day,
 ) -> Result<DayRow, R::Error> {
+    begun(rows, meter, today, |usual, earlier| {
+        rule.highest_after(earlier.unwrap_or(0)).min(usual)
+    })
+}
+
+/// [`day_row`] where nobody has set a floor to what is usual: the first days are believed.
+pub(in crate::server) fn seen_row<R: ChargeRows>(
+    rows: &mut R,
+    meter: Meter,
+    rule: &MeterRule,
+    today: Day,
+) -> Result<DayRow, R::Error> {
+    begun(rows, meter, today, |usual, earlier| match earlier {
+        None | Some(0) => usual,
+        Some(earlier) => rule.highest_after(earlier).min(usual),
+    })
+}
+
+/// The row of a day; if there is none yet, one with a baseline from the most that was counted on a day before, and the
+/// baseline of a week before.
+fn begun<R: ChargeRows>(
+    rows: &mut R,
+    meter: Meter,
+    today: Day,
+    baseline: impl FnOnce(u64, Option<u64>) -> u64,
+) -> Result<DayRow, R::Error> {
     if let Some(row) = rows.day(meter, today)? {
         return Ok(row);
     }
@@ -157,6 +207,6 @@ pub(super) fn day_row<R: ChargeRows>(
     }
     Ok(DayRow {
         charged: 0,
-        baseline: rule.highest_after(earlier.unwrap_or(0)).min(usual),
+        baseline: baseline(usual, earlier),
     })
 }
