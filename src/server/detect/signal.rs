@@ -107,11 +107,7 @@ impl Signal {
                 meter,
                 counted,
                 usual,
-            } => (
-                3,
-                NOBODY,
-                [u64::from(meter.encode()), *counted, *usual],
-            ),
+            } => (3, NOBODY, [u64::from(meter.encode()), *counted, *usual]),
             Subject::Canary { account } => (
                 4,
                 account.map_or(NOBODY, |account| *account.as_bytes()),

@@ -367,14 +367,31 @@ fn rules_that_tell_nothing_are_refused() {
 #[test]
 fn signals_are_kept_and_read_back_and_nothing_else_is() {
     let all = [
-        Subject::SaturatedAccount { account: account(7), days: 11, emptied: true },
-        Subject::YoungCluster { network: NetworkKey::new([9; 32]), accounts: 40, usual: 3 },
-        Subject::UnusualDay { meter: Meter::SeenEmptied, counted: 1 << 40, usual: 5 },
-        Subject::Canary { account: Some(account(8)) },
+        Subject::SaturatedAccount {
+            account: account(7),
+            days: 11,
+            emptied: true,
+        },
+        Subject::YoungCluster {
+            network: NetworkKey::new([9; 32]),
+            accounts: 40,
+            usual: 3,
+        },
+        Subject::UnusualDay {
+            meter: Meter::SeenEmptied,
+            counted: 1 << 40,
+            usual: 5,
+        },
+        Subject::Canary {
+            account: Some(account(8)),
+        },
         Subject::Canary { account: None },
     ];
     for subject in all {
-        let signal = Signal { hour: Hour::new(480_000), subject };
+        let signal = Signal {
+            hour: Hour::new(480_000),
+            subject,
+        };
         let bytes = signal.encode();
         assert_eq!(Signal::decode(&bytes), Some(signal));
         assert_eq!(Signal::decode(&bytes[1..]), None);
