@@ -1,4 +1,4 @@
-//! The ledger: what is written down of every charge, and that it can't be changed afterwards without anybody noticing.
+//! What is written down of every charge, as evidence.
 
 #[path = "ledger/open.rs"]
 mod open;
@@ -11,7 +11,7 @@ use blindbook::store::{MemoryStore, Store};
 fn conforms<S: Store>(fresh: impl Fn() -> S) {
     open::every_request_is_counted_in_its_hour(&fresh());
     open::young_accounts_are_counted_by_network(&fresh());
-    open::nothing_is_evaluated_while_the_ledger_is_behind(&fresh());
+    open::what_was_done_is_kept_for_a_month(&fresh());
 }
 
 #[test]

@@ -62,8 +62,6 @@ struct Model {
     policy: Policy,
     created: u64,
     latest: Option<u64>,
-    /// The hour of the first request that was counted. Nothing is sealed here.
-    open: Option<u64>,
     elements: BTreeMap<u8, Bucket>,
     requests: BTreeMap<u8, Bucket>,
     networks: BTreeMap<u8, Bucket>,
@@ -130,8 +128,8 @@ enum Outcome {
 impl Model {
     fn charge(&mut self, account: u8, digest: u8, count: u32, at: u64) -> Outcome {
         use RefusalReason::{
-            ClockJumpedAhead, ClockWentBack, Elements, KeyBudget, LedgerBehind, NetworkElements,
-            RequestRate, RequestTooLarge, ServiceElements, YoungElements,
+            ClockJumpedAhead, ClockWentBack, Elements, KeyBudget, NetworkElements, RequestRate,
+            RequestTooLarge, ServiceElements, YoungElements,
         };
         let limits = &self.policy.account;
         let latest = self.latest.unwrap_or(at);
@@ -143,11 +141,6 @@ impl Model {
             return Outcome::Refused(ClockJumpedAhead);
         }
         let now = at.max(latest);
-        let hour = now / (DAY / 24);
-        let open = *self.open.get_or_insert(hour);
-        if hour > open + u64::from(self.policy.ledger.behind_hours) {
-            return Outcome::Refused(LedgerBehind);
-        }
 
         let each = u128::from(MINUTE.div_ceil(u64::from(limits.requests_per_minute)));
         let requests = self.requests.entry(account).or_default();
@@ -340,11 +333,10 @@ fn policy() -> impl Strategy<Value = Policy> {
         limits,
         0_u32..=24,
         prop_oneof![Just(1 << 40), 1_u64..20_000],
-        prop_oneof![9 => Just(u32::MAX), 1 => 1_u32..100],
         shares(),
     )
         .prop_map(
-            |((initial, more, days, refill, burst, rate), hours, budget, behind, shares)| {
+            |((initial, more, days, refill, burst, rate), hours, budget, shares)| {
                 let mut policy = Policy::default();
                 policy.account.initial_capacity = initial;
                 policy.account.capacity = initial + more;
@@ -356,7 +348,6 @@ fn policy() -> impl Strategy<Value = Policy> {
                 policy.replay.hours = hours;
                 policy.key.refuse = budget;
                 policy.key.warn = budget / 2;
-                policy.ledger.behind_hours = behind;
                 shares.apply(&mut policy);
                 policy.validate().unwrap();
                 policy
@@ -378,7 +369,6 @@ fn agree<S: Store>(
         policy: policy.clone(),
         created: BEGINNING,
         latest: None,
-        open: None,
         elements: BTreeMap::new(),
         requests: BTreeMap::new(),
         networks: BTreeMap::new(),
@@ -508,7 +498,6 @@ proptest! {
         let mut policy = policy;
         policy.key.refuse = 1 << 40;
         policy.account.request_burst = 1_000;
-        policy.ledger.behind_hours = u32::MAX;
         let quota = Quota::new(policy, &store).unwrap();
         let ask = |digest: u8, count: u32, at: u64| now(quota.admit(Charge {
             account: AccountKey::new([1; 32]),

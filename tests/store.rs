@@ -30,13 +30,6 @@ use roles::{EPOCH, now, random_source};
 
 const T0: u64 = 1_800_000_000;
 
-/// The default, but nothing has to be sealed.
-fn policy() -> Policy {
-    let mut policy = Policy::default();
-    policy.ledger.behind_hours = u32::MAX;
-    policy
-}
-
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_secs(T0 + seconds)
 }
@@ -97,7 +90,7 @@ fn findable(store: &impl Store, epoch: Epoch) -> Vec<[u8; 32]> {
 }
 
 fn quota_is_charged_once(store: &impl Store) {
-    let quota = Quota::new(policy(), store).unwrap();
+    let quota = Quota::new(Policy::default(), store).unwrap();
     let first = now(quota.admit(charge(1_000, 1, 0))).unwrap();
     assert_eq!(first.receipt.status.remaining, 24);
     assert!(!first.receipt.replayed);
@@ -135,7 +128,7 @@ fn refusal(outcome: Result<Admission, AdmitError<StoreError>>) -> Refusal {
 
 /// Whoever is suspended is refused before anything is taken, for repeated bytes too, until it is over or lifted.
 fn suspensions_hold_until_they_are_over(store: &impl Store) {
-    let quota = Quota::new(policy(), store).unwrap();
+    let quota = Quota::new(Policy::default(), store).unwrap();
     let house = NetworkKey::new([8; 32]);
     let provider = NetworkKey::new([10; 32]);
     let charge = |digest, seconds| Charge {
@@ -192,7 +185,7 @@ fn suspensions_hold_until_they_are_over(store: &impl Store) {
 
 /// All limits of a request hold, or nothing is drawn from any.
 fn nothing_is_drawn_unless_all_is_admitted(store: &impl Store) {
-    let mut policy = policy();
+    let mut policy = Policy::default();
     policy.young.floor_per_day = 2_048;
     policy.network.ipv4_24_per_day = 1_600;
     let quota = Quota::new(policy, store).unwrap();
@@ -232,7 +225,7 @@ fn nothing_is_drawn_unless_all_is_admitted(store: &impl Store) {
 
 /// Saturated day after day, a limit grows by what it may in a week and no more; and it comes back.
 fn a_baseline_is_not_trained_up_faster_than_it_may(store: &impl Store) {
-    let mut policy = policy();
+    let mut policy = Policy::default();
     policy.service.floor_per_day = 4_000;
     policy.young.floor_per_day = 4_000;
     policy.young.days = 0;
@@ -276,7 +269,7 @@ fn a_baseline_is_not_trained_up_faster_than_it_may(store: &impl Store) {
 }
 
 fn full_buckets_are_forgotten(store: &impl Store) {
-    let quota = Quota::new(policy(), store).unwrap();
+    let quota = Quota::new(Policy::default(), store).unwrap();
     now(quota.admit(charge(96, 1, 0))).unwrap();
     let mut one = charge(16, 2, 0);
     one.account = AccountKey::new([200; 32]);
@@ -408,7 +401,7 @@ fn a_removal_outranks_what_arrives_after_it(store: &impl Store) {
 /// A clock that jumped ten years ahead, and that the quota didn't believe, made the store forget every deletion and
 /// all evidence.
 fn a_clock_that_jumps_ahead_makes_nothing_forgotten(store: &impl Store) {
-    let quota = Quota::new(policy(), store).unwrap();
+    let quota = Quota::new(Policy::default(), store).unwrap();
     now(quota.admit(charge(16, 1, 50))).unwrap();
     now(store.change_members(batch(60, [(1, Change::Remove)]))).unwrap();
     let years = 10 * 365 * 86_400;
@@ -588,7 +581,7 @@ mod embedded {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         let store = RedbStore::open(&path).unwrap();
-        let quota = Quota::new(policy(), &store).unwrap();
+        let quota = Quota::new(Policy::default(), &store).unwrap();
         now(quota.admit(charge(1_000, 1, 0))).unwrap();
         now(store.change_members(batch(5, [(1, enrol(everyone(1)))]))).unwrap();
         let manifest = StoredManifest {
@@ -599,7 +592,7 @@ mod embedded {
         drop(store);
 
         let store = RedbStore::open(&path).unwrap();
-        let quota = Quota::new(policy(), &store).unwrap();
+        let quota = Quota::new(Policy::default(), &store).unwrap();
         assert!(
             now(quota.admit(charge(1_000, 1, 5)))
                 .unwrap()
@@ -619,7 +612,7 @@ mod embedded {
             .map(|thread| {
                 let store = Arc::clone(&store);
                 thread::spawn(move || {
-                    let quota = Quota::new(policy(), store).unwrap();
+                    let quota = Quota::new(Policy::default(), store).unwrap();
                     for request in 0..50_u8 {
                         let mut one = charge(16, request, 0);
                         let mut account = [thread; 32];
@@ -670,7 +663,7 @@ mod embedded {
         let folder = tempfile::tempdir().unwrap();
         let store = RedbStore::open(&folder.path().join("store")).unwrap();
         let outcome = |seconds| {
-            let debit = policy().debit(charge(1_000, (seconds % 251) as u8, seconds));
+            let debit = Policy::default().debit(charge(1_000, (seconds % 251) as u8, seconds));
             now(store.charge(debit)).unwrap()
         };
         use blindbook::server::quota::ChargeOutcome::{Admitted, Refused};

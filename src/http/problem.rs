@@ -22,7 +22,6 @@
 //! | `network-suspended` | 403 | likewise |
 //! | `new-accounts-suspended` | 403 | likewise |
 //! | `key-exhausted` | 503 | the key has to be rotated |
-//! | `ledger-behind` | 503 | hours wait too long to be sealed into the ledger; `Retry-After` |
 //! | `clock` | 503 | the service's clock can't be believed |
 //! | `overloaded` | 503 | `Retry-After`; nothing was charged |
 //! | `store-unavailable` | 503 | nothing was evaluated |
@@ -311,11 +310,6 @@ impl From<Refusal> for Problem {
                 "key-exhausted",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the key has to be rotated",
-            ),
-            RefusalReason::LedgerBehind => (
-                "ledger-behind",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the service's ledger is behind",
             ),
             RefusalReason::ClockWentBack | RefusalReason::ClockJumpedAhead => (
                 "clock",

@@ -11,8 +11,8 @@ mod words;
 
 pub use bound::{Attack, Usual};
 pub use limits::{
-    AccountLimits, ClockLimits, KeyBudget, LedgerLimits, NetworkLimits, RegistrarLimits,
-    ReplayLimits, ServiceLimits, YoungLimits,
+    AccountLimits, ClockLimits, KeyBudget, NetworkLimits, RegistrarLimits, ReplayLimits,
+    ServiceLimits, YoungLimits,
 };
 
 /// The most elements that one proof covers (RFC 9497, section 2.2.1: the index has two bytes).
@@ -51,8 +51,6 @@ pub struct Policy {
     pub replay: ReplayLimits,
     /// How far the clock may be off.
     pub clock: ClockLimits,
-    /// How far the ledger may be behind.
-    pub ledger: LedgerLimits,
 }
 
 /// A policy that contradicts itself, and where.
@@ -122,7 +120,6 @@ impl Policy {
             key,
             replay,
             clock,
-            ledger,
             ..
         } = self;
         for (name, value) in [
@@ -143,7 +140,6 @@ impl Policy {
                 registrar.requests_per_minute,
             ),
             ("clock.ahead_days", clock.ahead_days),
-            ("ledger.behind_hours", ledger.behind_hours),
             ("service.page_percent", service.page_percent),
         ] {
             if value == 0 {

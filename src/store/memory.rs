@@ -25,7 +25,7 @@ use crate::{
     server::{
         directory::{Audience, BatchOutcome, Member, MemberBatch, MemberRows, change},
         quota::{
-            ChargeOutcome, ChargeRows, Day, DayRow, Debit, Meter, QuotaStore, Suspect, charge,
+            ChargeOutcome, ChargeRows, Day, DayRow, Debit, Hour, Meter, QuotaStore, Suspect, charge,
         },
     },
     timestamp::Timestamp,
@@ -186,6 +186,8 @@ impl Store for MemoryStore {
             let oldest = Day::of(at).oldest_needed();
             rows.days.retain(|(_, day), _| *day >= oldest);
             rows.suspended.retain(|_, until| *until > at);
+            let oldest = Hour::of(at).oldest_kept();
+            rows.ledger.forget(oldest);
         }
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page = rows.levels.range((from, Bound::Unbounded)).take(limit);

@@ -153,14 +153,9 @@ fn without_its_segment_a_publication_is_none() {
 #[test]
 fn what_was_kept_long_enough_is_forgotten() {
     static CLOCK: AtomicU64 = AtomicU64::new(NOW);
-    let setup = || {
-        let mut setup = Setup {
-            clock: || Timestamp::from_secs(CLOCK.load(Ordering::SeqCst)),
-            ..Setup::default()
-        };
-        // The month passes at once: no hour of it was sealed.
-        setup.policy.ledger.behind_hours = 1_000;
-        setup
+    let setup = || Setup {
+        clock: || Timestamp::from_secs(CLOCK.load(Ordering::SeqCst)),
+        ..Setup::default()
     };
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(folder.path(), setup());

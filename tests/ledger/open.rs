@@ -166,18 +166,17 @@ pub(crate) fn young_accounts_are_counted_by_network(store: &impl Store) {
     );
 }
 
-/// The oldest hour waits for a day and then for one more: nothing is decided any more, not even a refusal by a limit.
-pub(crate) fn nothing_is_evaluated_while_the_ledger_is_behind(store: &impl Store) {
+/// Evidence is kept for a month, and then no longer: the sweep of an hour later has nothing of it.
+pub(crate) fn what_was_done_is_kept_for_a_month(store: &impl Store) {
     let quota = Quota::new(Policy::default(), store).unwrap();
-    now(quota.admit(charge(1, 16, 1, HOUR - 1))).unwrap();
-    now(quota.admit(charge(1, 16, 2, 25 * HOUR - 1))).unwrap();
-    for scope in [Scope::Discover, Scope::Enrol] {
-        let late = Charge {
-            scope,
-            ..charge(1, 16, 3, 25 * HOUR)
-        };
-        assert_eq!(reason(now(quota.admit(late))), RefusalReason::LedgerBehind);
+    now(quota.admit(charge(1, 16, 1, 0))).unwrap();
+    let month = 31 * 24 * HOUR;
+    for (seconds, kept) in [(20 * 24 * HOUR, 1), (month, 1), (month + HOUR, 0)] {
+        now(quota.admit(charge(1, 16, seconds as u8, seconds))).unwrap();
+        let at = Timestamp::from_secs(T0 + seconds);
+        now(store.sweep(at, None, 9)).unwrap();
+        let rows = now(store.open_activity(hour(0), None, 9)).unwrap();
+        assert_eq!(rows.len(), kept, "after {seconds} s");
     }
-    assert_eq!(now(store.key_evaluations(EPOCH)).unwrap(), 32);
-    assert_eq!(now(store.open_activity(hour(25), None, 9)).unwrap(), []);
+    assert_eq!(now(store.oldest_open()).unwrap(), Some(hour(20 * 24)));
 }

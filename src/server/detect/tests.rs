@@ -55,9 +55,6 @@ impl ChargeRows for Rows {
     fn network_activity(&mut self, _: Hour, _: &NetworkKey) -> Answer<Option<NetworkActivity>> {
         unreachable!()
     }
-    fn oldest_open(&mut self) -> Answer<Option<Hour>> {
-        unreachable!()
-    }
     fn set_latest(&mut self, _: Timestamp) -> Answer<()> {
         unreachable!()
     }

@@ -135,18 +135,6 @@ pub struct ClockLimits {
     pub ahead_days: u32,
 }
 
-/// How far the ledger may be behind.
-///
-/// An hour is sealed soon after it is over. If that fails for so long, nothing is evaluated any more: what nobody could answer
-/// for later isn't begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "http", derive(serde::Deserialize))]
-#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
-pub struct LedgerLimits {
-    /// Hours that may wait to be sealed: 24.
-    pub behind_hours: u32,
-}
-
 impl AccountLimits {
     pub(crate) fn elements_limit(&self, created: Timestamp) -> Limit {
         Limit::new(self.capacity, self.refill_per_day, DAY).growing(
@@ -298,11 +286,5 @@ impl Default for ClockLimits {
             back_seconds: 300,
             ahead_days: 90,
         }
-    }
-}
-
-impl Default for LedgerLimits {
-    fn default() -> Self {
-        Self { behind_hours: 24 }
     }
 }

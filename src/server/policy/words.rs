@@ -16,7 +16,6 @@ impl fmt::Display for Policy {
             key,
             replay,
             clock,
-            ledger,
         } = self;
         writeln!(
             f,
@@ -74,11 +73,6 @@ impl fmt::Display for Policy {
             f,
             "a key evaluates at most {} elements, with a warning at {}",
             key.refuse, key.warn,
-        )?;
-        writeln!(
-            f,
-            "everything is refused while an hour waits longer than {} hours to be sealed into the ledger",
-            ledger.behind_hours,
         )?;
         write!(
             f,

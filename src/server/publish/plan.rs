@@ -227,7 +227,7 @@ mod tests {
 
     fn segment(kind: Kind, from: u64, to: u64, count: u64, deletes: u64) -> SegmentEntry {
         let mut id = [kind as u8; 32];
-        id[0] = to as u8;
+        (id[0], id[1]) = (to as u8, from as u8);
         SegmentEntry {
             kind,
             id,

@@ -1,7 +1,6 @@
-//! What accounts do in an hour: the part of the ledger that is still open.
+//! What accounts do in an hour: counts, as evidence.
 //!
-//! A row is written in the step that takes the debit. Once its hour is over it is sealed into the ledger, under another
-//! pseudonym, and dropped.
+//! A row is written in the step that takes the debit, and kept for [`Hour::KEPT`] hours.
 
 use super::{ChargeRows, Debit, gcra::HOUR};
 use crate::server::Timestamp;
@@ -11,6 +10,9 @@ use crate::server::Timestamp;
 pub struct Hour(u32);
 
 impl Hour {
+    /// For how many hours it is kept what was done in one: 31 days.
+    pub const KEPT: u32 = 31 * 24;
+
     /// The hour of a point in time.
     #[must_use]
     pub fn of(at: Timestamp) -> Self {
@@ -27,6 +29,12 @@ impl Hour {
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
+    }
+
+    /// The oldest hour of which something is kept in this one.
+    #[must_use]
+    pub const fn oldest_kept(self) -> Self {
+        Self(self.0.saturating_sub(Self::KEPT))
     }
 
     /// When it begins.
@@ -157,7 +165,7 @@ impl Activity {
     }
 }
 
-/// What the young accounts of a network have done in an hour: for detection, and never in the ledger.
+/// What the young accounts of a network have done in an hour: for detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NetworkActivity {
     /// Young accounts that asked for the first time in this hour.
@@ -166,7 +174,7 @@ pub struct NetworkActivity {
     pub young_elements: u64,
 }
 
-/// How a request ended, as far as the ledger needs to know it.
+/// How a request ended, as far as the hour's row needs to know it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked {
     pub(super) refused: bool,

@@ -3,15 +3,12 @@
 use core::time::Duration;
 
 use super::{
-    Bucket, ChargeOutcome, ChargeRows, Day, DayRow, Debit, Draw, Hour, Meter, MeterRule,
-    QuotaStatus, Receipt, Refusal, RefusalReason, Shares, Suspect, Usage,
+    Bucket, ChargeOutcome, ChargeRows, Day, DayRow, Debit, Draw, Meter, MeterRule, QuotaStatus,
+    Receipt, Refusal, RefusalReason, Shares, Suspect, Usage,
     activity::{Asked, record},
     meter::day_row,
 };
 use crate::server::Timestamp;
-
-/// How long a service may need to catch up with its ledger.
-const CATCH_UP: Duration = Duration::from_secs(60);
 
 /// Decides on a charge and takes the debit: the single charging function of the service.
 ///
@@ -20,12 +17,11 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 /// 1. *Clock.* A little behind the latest charge counts as that time; so a clock that goes back gives
 ///    nothing. Further off, either way, everything is refused and nothing changes. A jump ahead within the
 ///    limit fills each bucket, once.
-/// 2. *Ledger.* While hours wait too long to be sealed, everything is refused: without evidence nothing is evaluated.
-/// 3. *Suspensions*, of the account, of its network, of all young accounts.
-/// 4. *Request rate.* Refused requests are drawn too, from here on: guessing at the quota isn't free.
-/// 5. *Repeated request.* Within 24 hours: admitted, and no elements are drawn.
-/// 6. *Size*, *key budget*.
-/// 7. *Elements*: of the account; of its networks and of all young accounts while it is young; of everybody. All
+/// 2. *Suspensions*, of the account, of its network, of all young accounts.
+/// 3. *Request rate.* Refused requests are drawn too, from here on: guessing at the quota isn't free.
+/// 4. *Repeated request.* Within 24 hours: admitted, and no elements are drawn.
+/// 5. *Size*, *key budget*.
+/// 6. *Elements*: of the account; of its networks and of all young accounts while it is young; of everybody. All
 ///    draws are decided before the first one is written, and either all are written or none.
 ///
 /// Whatever is decided from the request rate on is counted in the hour's [`Activity`](super::Activity), in the same step.
@@ -45,12 +41,6 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
     }
     if debit.at > latest.saturating_add(debit.clock_ahead) {
         return refuse(RefusalReason::ClockJumpedAhead, None);
-    }
-    if rows
-        .oldest_open()?
-        .is_some_and(|oldest| Hour::of(now).since(oldest) > debit.ledger_behind)
-    {
-        return refuse(RefusalReason::LedgerBehind, Some(CATCH_UP));
     }
     if let Some((reason, until)) = suspension(rows, debit, now)? {
         let wait = (until < Timestamp::MAX).then(|| until.saturating_since(now));

@@ -145,8 +145,6 @@ pub struct Debit {
     pub epoch: Epoch,
     /// How many elements that key evaluates at most.
     pub key_budget: u64,
-    /// How many hours may wait to be sealed into the ledger.
-    pub ledger_behind: u32,
     /// How far the clock may go back.
     pub clock_back: Duration,
     /// How far the clock may go ahead.
@@ -218,7 +216,6 @@ impl Policy {
             replay_window: self.replay.window(),
             epoch: charge.epoch,
             key_budget: self.key.refuse,
-            ledger_behind: self.ledger.behind_hours,
             clock_back: self.clock.back(),
             clock_ahead: self.clock.ahead(),
             at: charge.at,

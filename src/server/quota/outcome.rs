@@ -82,8 +82,6 @@ pub enum RefusalReason {
     },
     /// The key has evaluated all that it may: the operator has to rotate it. A request was taken.
     KeyBudget,
-    /// Hours wait too long to be sealed into the ledger. Nothing was taken.
-    LedgerBehind,
     /// The clock is behind the latest charge. Nothing was taken.
     ClockWentBack,
     /// The clock is so far ahead of the latest charge that it can't be believed. Nothing was taken.
@@ -107,7 +105,6 @@ impl fmt::Display for RefusalReason {
                 write!(f, "a request has at most {limit} elements")
             }
             Self::KeyBudget => f.write_str("the key has evaluated all that it may"),
-            Self::LedgerBehind => f.write_str("the ledger is behind"),
             Self::ClockWentBack => f.write_str("the clock is behind the latest charge"),
             Self::ClockJumpedAhead => f.write_str("the clock is far ahead of the latest charge"),
         }

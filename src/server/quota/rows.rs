@@ -79,13 +79,6 @@ pub trait ChargeRows {
         network: &NetworkKey,
     ) -> Result<Option<NetworkActivity>, Self::Error>;
 
-    /// The oldest hour with a row in [`Self::activity`]; `None` if there is no row.
-    ///
-    /// # Errors
-    ///
-    /// The row can't be read.
-    fn oldest_open(&mut self) -> Result<Option<Hour>, Self::Error>;
-
     /// Replaces [`Self::latest`].
     ///
     /// # Errors

@@ -16,6 +16,12 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// Forgets hours before one.
+    pub(super) fn forget(&mut self, oldest: Hour) {
+        self.activity.retain(|(hour, _), _| *hour >= oldest);
+        self.network_activity.retain(|(hour, _), _| *hour >= oldest);
+    }
+
     pub(super) fn oldest_open(&self) -> Option<Hour> {
         let first = self.activity.first_key_value();
         first.map(|((hour, _), _)| *hour)

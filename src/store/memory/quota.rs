@@ -61,10 +61,6 @@ impl ChargeRows for Rows {
         Ok(self.ledger.network_activity.get(&(hour, *network)).copied())
     }
 
-    fn oldest_open(&mut self) -> Result<Option<Hour>, Self::Error> {
-        Ok(self.ledger.oldest_open())
-    }
-
     fn set_activity(
         &mut self,
         hour: Hour,

@@ -48,7 +48,7 @@ pub(super) use self::{
 };
 use super::store_error;
 use crate::{
-    server::quota::{Activity, DayRow, Hour, NetworkActivity, ReplayKey},
+    server::quota::{Activity, DayRow, NetworkActivity, ReplayKey},
     store::StoreError,
     timestamp::Timestamp,
 };
@@ -118,7 +118,6 @@ struct Hot {
     days: BTreeMap<(u8, u32), DayRow>,
     activity: BTreeMap<HourKey, Activity>,
     network_activity: BTreeMap<HourKey, NetworkActivity>,
-    oldest_open: Option<Hour>,
 }
 
 impl<'a> Tables<'a> {
@@ -154,7 +153,6 @@ impl<'a> Tables<'a> {
             days,
             activity,
             network_activity,
-            oldest_open: _,
         } = self.hot;
         if let Some(latest) = latest {
             self.meta.insert("latest", latest.as_micros())?;

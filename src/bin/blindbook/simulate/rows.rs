@@ -174,11 +174,6 @@ impl ChargeRows for Rows {
         Ok(of_hour(&self.network_activity, hour, network.as_bytes()))
     }
 
-    /// Hours are sealed as soon as they are over.
-    fn oldest_open(&mut self) -> Result<Option<Hour>, Infallible> {
-        Ok(None)
-    }
-
     fn set_activity(
         &mut self,
         hour: Hour,

@@ -6,7 +6,7 @@ use redb::{ReadTransaction, ReadableTable};
 
 use super::{
     BUCKETS, EVALUATIONS, META, SWEPT, Tables,
-    ledger::{activity, hour_key, hour_of},
+    ledger::{activity, hour_key},
 };
 use crate::{
     oprf::Epoch,
@@ -49,11 +49,16 @@ impl Tables<'_> {
         Ok(forgotten)
     }
 
-    /// Forgets days that no baseline needs any more and suspensions that are over.
+    /// Forgets days that no baseline needs any more and suspensions that are over, and what was done in hours long ago.
     pub(in crate::store::redb) fn forget_past(&mut self, at: Timestamp) -> Result<(), StoreError> {
         let oldest = Day::of(at).oldest_needed().get();
         self.days.retain(|(_, day), _| day >= oldest)?;
         self.suspended.retain(|_, until| until > at.as_micros())?;
+        let oldest = Hour::of(at).oldest_kept();
+        self.activity
+            .retain_in(..hour_key(oldest, &[0; 32]), |_, _| false)?;
+        self.network_activity
+            .retain_in(..hour_key(oldest, &[0; 32]), |_, _| false)?;
         Ok(())
     }
 }
@@ -192,14 +197,6 @@ impl ChargeRows for Tables<'_> {
         }))
     }
 
-    fn oldest_open(&mut self) -> Result<Option<Hour>, StoreError> {
-        if self.hot.oldest_open.is_none() {
-            let stored = self.activity.first()?.map(|(key, _)| hour_of(&key.value()));
-            self.hot.oldest_open = stored;
-        }
-        Ok(self.hot.oldest_open)
-    }
-
     fn set_activity(
         &mut self,
         hour: Hour,
@@ -208,8 +205,6 @@ impl ChargeRows for Tables<'_> {
     ) -> Result<(), StoreError> {
         let key = hour_key(hour, account.as_bytes());
         self.hot.activity.insert(key, row);
-        let oldest = self.oldest_open()?.map_or(hour, |oldest| oldest.min(hour));
-        self.hot.oldest_open = Some(oldest);
         Ok(())
     }
 
