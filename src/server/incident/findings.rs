@@ -1,0 +1,133 @@
+//! What was found out about an incident: all that a report is made of.
+
+use alloc::{string::String, vec::Vec};
+
+use super::{Bound, Incident, Tally, Window};
+use crate::timestamp::Timestamp;
+
+/// Whose evaluations were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "http", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum Counted {
+    /// Those of the accounts that are named.
+    NamedAccounts,
+    /// Those of all young accounts, and of the named ones.
+    NewAccounts,
+    /// Those of all accounts of apps, and of named registrars: the ledger can't tell the suspects' from the others'.
+    AllAccounts,
+}
+
+/// What the ledger says about a window, rounded to whole hours outwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
+pub struct Evaluations {
+    /// Elements that were evaluated: Q.
+    pub elements: u64,
+    /// Requests that they came in.
+    pub requests: u64,
+    /// Whose.
+    pub counted: Counted,
+    /// Named accounts without an entry in the window: their names are misspelt, or they did nothing.
+    pub silent_accounts: u64,
+}
+
+/// Members of a region who could be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionCount {
+    /// Two letters (ISO 3166-1); `None` where the region isn't known.
+    pub region: Option<String>,
+    /// Members: M.
+    pub members: u64,
+    /// Mobile numbers of the region: S.
+    pub numbers: Option<u64>,
+}
+
+impl RegionCount {
+    pub(super) fn bound(&self, evaluated: u64) -> Bound {
+        Bound {
+            evaluated,
+            members: self.members,
+            numbers: self.numbers,
+        }
+    }
+}
+
+/// How many suspects there are of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
+pub struct SuspectCounts {
+    /// Accounts that are named.
+    pub accounts: u64,
+    /// Networks that are named.
+    pub networks: u64,
+    /// Whether all young accounts are.
+    pub new_accounts: bool,
+    /// Whether it may have been any account.
+    pub unknown: bool,
+}
+
+/// What only the operator can say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
+pub struct OperatorWords {
+    /// Who is responsible: name and address.
+    pub controller: Option<String>,
+    /// The data protection officer or another contact point.
+    pub contact: Option<String>,
+    /// What else was done or is planned.
+    pub measures: Vec<String>,
+    /// Why the authority hears of it later than 72 hours after.
+    pub delay_reason: Option<String>,
+}
+
+/// What was found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Findings {
+    /// The service's name.
+    pub service: String,
+    /// What is recorded.
+    pub incident: Incident,
+    /// When this was found out.
+    pub at: Timestamp,
+    /// How long a published set is served: seconds of a slot.
+    pub slot_seconds: u64,
+    /// What the ledger says.
+    pub evaluations: Evaluations,
+    /// Who could be found, by region.
+    pub regions: Vec<RegionCount>,
+    /// How far telling has come.
+    pub tally: Tally,
+    /// The newest entry of the ledger, as text: what the figures can be checked against.
+    pub ledger: Option<String>,
+    /// What the operator says.
+    pub words: OperatorWords,
+}
+
+impl Findings {
+    pub(super) fn suspects(&self) -> SuspectCounts {
+        let suspects = &self.incident.terms().suspects;
+        SuspectCounts {
+            accounts: suspects.accounts.len() as u64,
+            networks: suspects.networks.len() as u64,
+            new_accounts: suspects.new_accounts,
+            unknown: suspects.unknown,
+        }
+    }
+
+    /// Members of all regions.
+    pub(super) fn members(&self) -> u64 {
+        let members = self.regions.iter().map(|region| region.members);
+        members.fold(0, u64::saturating_add)
+    }
+
+    pub(super) fn harvest(&self) -> Window {
+        self.incident.harvest(self.at)
+    }
+
+    pub(super) fn exposed(&self) -> Window {
+        self.incident.exposed(self.at)
+    }
+}
