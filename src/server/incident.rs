@@ -22,15 +22,21 @@
 mod bound;
 mod date;
 mod findings;
+mod journal;
 mod notice;
 mod page;
 mod record;
 mod report;
 mod steps;
+mod words;
 
 pub use bound::Bound;
-pub use findings::{Counted, Evaluations, Findings, OperatorWords, RegionCount, SuspectCounts};
+pub use findings::{Counted, Evaluations, Findings, RegionCount, SuspectCounts};
+pub use journal::{
+    HandOut, IncidentRows, Lease, NoticeState, confirm, enlist, hand_out, open, replace,
+};
 pub use notice::{Notice, NoticeId, Tally};
 pub use record::BadRecord;
 pub use report::{Article33, Deadline, Phase, RegionBound, Report};
-pub use steps::{Closing, Incident, Listing, OpenError, OrderError, Step, Suspects, Terms, Window};
+pub use steps::{Closing, Incident, Listing, OpenError, OrderError, Period, Step, Suspects, Terms};
+pub use words::{OperatorWords, WordsError};

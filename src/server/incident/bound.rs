@@ -43,7 +43,11 @@ impl Bound {
         let members = u128::from(self.members).min(numbers);
         let expected = (u128::from(self.evaluated) * members).div_ceil(numbers);
         // At most Q, so it fits; at most M, as nobody is learned of twice.
-        Some(u64::try_from(expected).unwrap_or(u64::MAX).min(self.members))
+        Some(
+            u64::try_from(expected)
+                .unwrap_or(u64::MAX)
+                .min(self.members),
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{Bound, Incident, Tally, Window};
+use super::{Bound, Incident, Period, Tally};
 use crate::timestamp::Timestamp;
 
 /// Whose evaluations were counted.
@@ -68,21 +68,6 @@ pub struct SuspectCounts {
     pub unknown: bool,
 }
 
-/// What only the operator can say.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "http", serde(default, deny_unknown_fields))]
-pub struct OperatorWords {
-    /// Who is responsible: name and address.
-    pub controller: Option<String>,
-    /// The data protection officer or another contact point.
-    pub contact: Option<String>,
-    /// What else was done or is planned.
-    pub measures: Vec<String>,
-    /// Why the authority hears of it later than 72 hours after.
-    pub delay_reason: Option<String>,
-}
-
 /// What was found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Findings {
@@ -102,8 +87,6 @@ pub struct Findings {
     pub tally: Tally,
     /// The newest entry of the ledger, as text: what the figures can be checked against.
     pub ledger: Option<String>,
-    /// What the operator says.
-    pub words: OperatorWords,
 }
 
 impl Findings {
@@ -123,11 +106,11 @@ impl Findings {
         members.fold(0, u64::saturating_add)
     }
 
-    pub(super) fn harvest(&self) -> Window {
+    pub(super) fn harvest(&self) -> Period {
         self.incident.harvest(self.at)
     }
 
-    pub(super) fn exposed(&self) -> Window {
+    pub(super) fn exposed(&self) -> Period {
         self.incident.exposed(self.at)
     }
 }

@@ -35,7 +35,11 @@ impl Report {
             self.number,
             self.written_at
         ));
-        let class = if self.deadline.late { "box late" } else { "box" };
+        let class = if self.deadline.late {
+            "box late"
+        } else {
+            "box"
+        };
         page.classed(
             class,
             &format!(
@@ -56,13 +60,13 @@ impl Report {
         page.heading(2, "Telling the people affected");
         let notices = &self.notices;
         page.paragraph(&format!(
-            "{} handles are on the list: {} told, {} handed over without an answer yet, {} waiting. {} members have been \
-             deleted since and can't be told.",
+            "{} handles are on the list: {} told, {} handed over without an answer yet, {} waiting. {} members have no \
+             handle to be told by.",
             grouped(notices.all()),
             grouped(notices.told),
             grouped(notices.in_flight),
             grouped(notices.waiting),
-            grouped(self.deleted)
+            grouped(self.nameless)
         ));
         page.paragraph("They are told this (GDPR Art. 34(2)):");
         for words in &self.words {
@@ -186,7 +190,8 @@ impl Page {
 
     fn classed(&mut self, class: &'static str, text: &str) {
         let text = escaped(text);
-        self.0.push_str(&format!("<p class=\"{class}\">{text}</p>\n"));
+        self.0
+            .push_str(&format!("<p class=\"{class}\">{text}</p>\n"));
     }
 
     fn list(&mut self, lines: &[String]) {

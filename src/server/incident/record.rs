@@ -5,14 +5,15 @@
 //! aware_at, since, until, opened_at, contained_at, rotated_at, reported_at: microseconds u64, all ones for never
 //! reports u32,
 //! flags u8: 1 new accounts, 2 unknown, 4 listing, 8 list complete, 16 closed, 32 unfounded
-//! listing: since, until, at, deleted u64     if there is one
+//! listing: since, until, at, nameless u64     if there is one
 //! closed at u64                              if it is closed
+//! what the operator has said: see `words`
 //! accounts u32, 32 bytes each; networks u32, 32 bytes each
 //! ```
 
 use alloc::vec::Vec;
 
-use super::{Closing, Incident, Listing, Suspects, Terms, Window};
+use super::{Closing, Incident, Listing, OperatorWords, Period, Suspects, Terms};
 use crate::{
     oprf::Epoch,
     server::quota::{AccountKey, NetworkKey},
@@ -70,11 +71,12 @@ impl Incident {
             for at in [listing.exposed.since, listing.exposed.until, listing.at] {
                 out.extend(at.as_micros().to_be_bytes());
             }
-            out.extend(listing.deleted.to_be_bytes());
+            out.extend(listing.nameless.to_be_bytes());
         }
         if let Some(closing) = &self.closing {
             out.extend(closing.at.as_micros().to_be_bytes());
         }
+        self.words.encode(&mut out);
         let accounts = suspects.accounts.iter().map(AccountKey::as_bytes);
         put_keys(accounts, &mut out);
         let networks = suspects.networks.iter().map(NetworkKey::as_bytes);
@@ -129,12 +131,12 @@ fn read(rest: &mut &[u8]) -> Option<Incident> {
     let has = |flag: u8| flags & flag != 0;
     let listing = if has(LISTING) {
         Some(Listing {
-            exposed: Window {
+            exposed: Period {
                 since: time(rest)??,
                 until: time(rest)??,
             },
             at: time(rest)??,
-            deleted: u64::from_be_bytes(array(rest)?),
+            nameless: u64::from_be_bytes(array(rest)?),
             complete: has(COMPLETE),
         })
     } else {
@@ -148,6 +150,7 @@ fn read(rest: &mut &[u8]) -> Option<Incident> {
     } else {
         None
     };
+    let words = OperatorWords::decode(rest)?;
     let accounts = keys(rest)?.into_iter().map(AccountKey::new).collect();
     let networks = keys(rest)?.into_iter().map(NetworkKey::new).collect();
     Some(Incident {
@@ -172,6 +175,7 @@ fn read(rest: &mut &[u8]) -> Option<Incident> {
         reported_at,
         listing,
         closing,
+        words,
     })
 }
 
@@ -226,13 +230,19 @@ mod tests {
     fn states() -> Vec<Incident> {
         let mut incident = incident();
         let mut states = Vec::from([incident.clone()]);
-        let later = |seconds| Timestamp::from_secs(1_800_000_000 + seconds);
+        let later = |seconds: u64| Timestamp::from_secs(1_800_000_000 + seconds);
         incident.contain(later(1)).unwrap();
         states.push(incident.clone());
         incident.report(later(2)).unwrap();
+        let words = OperatorWords {
+            contact: Some("dpo@chat.example".into()),
+            measures: Vec::from(["Größere Schrift".into()]),
+            ..OperatorWords::default()
+        };
+        incident.say(words).unwrap();
         incident.learn_of_rotation(later(3));
         states.push(incident.clone());
-        incident.list(false, later(4)).unwrap().deleted = 5;
+        incident.list(false, later(4)).unwrap().nameless = 5;
         states.push(incident.clone());
         incident.list(false, later(5)).unwrap().complete = true;
         states.push(incident.clone());
@@ -268,8 +278,10 @@ mod tests {
         // A count that lies, before memory is taken for it.
         let accounts = bytes.len() - 4 - 32 - 64 - 4;
         assert_eq!(with(accounts, 0xff), Err(BadRecord));
-        // Complete without a list; a flag that nobody knows.
-        assert_eq!(with(accounts - 1, UNKNOWN | COMPLETE), Err(BadRecord));
-        assert_eq!(with(accounts - 1, 64), Err(BadRecord));
+        // Complete without a list; a flag that nobody knows. Nothing said takes three lengths and a count.
+        let flags = accounts - 7 - 1;
+        assert_eq!(bytes[flags], UNKNOWN);
+        assert_eq!(with(flags, UNKNOWN | COMPLETE), Err(BadRecord));
+        assert_eq!(with(flags, UNKNOWN | 64), Err(BadRecord));
     }
 }

@@ -11,7 +11,7 @@ use alloc::{
 use core::time::Duration;
 
 use super::{
-    Counted, Evaluations, Findings, OperatorWords, Step, SuspectCounts, Tally, Window,
+    Counted, Evaluations, Findings, OperatorWords, Period, Step, SuspectCounts, Tally,
     date::{hours, in_words, rfc3339},
 };
 
@@ -128,8 +128,8 @@ pub struct Report {
     pub steps: Vec<(Step, String)>,
     /// How far telling people has come.
     pub notices: Tally,
-    /// Members who were exposed and have been deleted since.
-    pub deleted: u64,
+    /// Members who were exposed and have no handle to be told by.
+    pub nameless: u64,
     /// What people are told: the subject, then the paragraphs.
     pub words: Vec<String>,
     /// What the operator has still to say.
@@ -143,8 +143,8 @@ impl Report {
         let incident = &findings.incident;
         let evaluated = findings.evaluations.elements;
         let members = findings.members();
-        let window = |window: Window| [rfc3339(window.since), rfc3339(window.until)];
-        let words = &findings.words;
+        let window = |window: Period| [rfc3339(window.since), rfc3339(window.until)];
+        let words = findings.incident.words();
         let deadline = deadline(findings);
         let regions: Vec<RegionBound> = findings
             .regions
@@ -194,7 +194,7 @@ impl Report {
                 .map(|(step, at)| (step, rfc3339(at)))
                 .collect(),
             notices: findings.tally,
-            deleted: incident.listing().map_or(0, |listing| listing.deleted),
+            nameless: incident.listing().map_or(0, |listing| listing.nameless),
             words: findings.words_for_people(),
         }
     }
@@ -308,11 +308,11 @@ fn caveats(findings: &Findings) -> Vec<String> {
         );
     }
     if let Some(listing) = findings.incident.listing()
-        && listing.deleted > 0
+        && listing.nameless > 0
     {
         caveats.push(format!(
-            "{} members who could be found have been deleted since and can't be told: no handle of theirs is kept.",
-            listing.deleted
+            "{} members who could be found have no handle to be told by: the service's labels have no bytes.",
+            listing.nameless
         ));
     }
     caveats
@@ -372,7 +372,7 @@ fn measures(findings: &Findings) -> Vec<String> {
             _ => {}
         }
     }
-    measures.extend(findings.words.measures.iter().cloned());
+    measures.extend(findings.incident.words().measures.iter().cloned());
     measures
 }
 
@@ -410,7 +410,7 @@ impl Findings {
             "What you can do: be careful with messages and calls from people you don't know, also if they say they come \
              from {service}. You needn't change your password. If you don't want to be found by your number, turn that off \
              in your settings.{}",
-            match &self.words.contact {
+            match &self.incident.words().contact {
                 Some(contact) => format!(" If you have questions: {contact}."),
                 None => String::new(),
             }

@@ -3,9 +3,8 @@
 //! Each step can be taken again: it changes nothing then, so whoever didn't hear the answer asks once more.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use super::Tally;
+use super::{OperatorWords, Tally, WordsError};
 use crate::{
     oprf::Epoch,
     server::quota::{AccountKey, NetworkKey, Suspect},
@@ -14,20 +13,11 @@ use crate::{
 
 /// A period, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct Period {
     /// Its begin.
     pub since: Timestamp,
     /// Its end.
     pub until: Timestamp,
-}
-
-impl Window {
-    /// Whether somebody who could be found from `since` to `until` (`None`: still) was in a set that was served in this
-    /// window. What was published before an end is served for one slot more.
-    #[must_use]
-    pub fn touches(&self, since: Timestamp, until: Option<Timestamp>, slot: Duration) -> bool {
-        since <= self.until && until.is_none_or(|until| until.saturating_add(slot) >= self.since)
-    }
 }
 
 /// Whose requests an incident is about.
@@ -63,10 +53,7 @@ impl Suspects {
     }
 
     fn nobody(&self) -> bool {
-        self.accounts.is_empty()
-            && self.networks.is_empty()
-            && !self.new_accounts
-            && !self.unknown
+        self.accounts.is_empty() && self.networks.is_empty() && !self.new_accounts && !self.unknown
     }
 }
 
@@ -100,7 +87,10 @@ pub enum OpenError {
     #[error("name accounts, networks or new accounts, or say that the suspects are unknown")]
     NoSuspects,
     /// Too many to name.
-    #[error("at most {} accounts and as many networks can be named", Suspects::MOST)]
+    #[error(
+        "at most {} accounts and as many networks can be named",
+        Suspects::MOST
+    )]
     TooManySuspects,
 }
 
@@ -138,13 +128,13 @@ pub enum OrderError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listing {
     /// When members could have been learned of.
-    pub exposed: Window,
+    pub exposed: Period,
     /// When listing began.
     pub at: Timestamp,
     /// Whether the list is whole.
     pub complete: bool,
-    /// Members who were exposed and have been deleted since: there is no handle to tell them by.
-    pub deleted: u64,
+    /// Members who were exposed and have no handle to be told by: the service's labels have no bytes.
+    pub nameless: u64,
 }
 
 /// How an incident ended.
@@ -208,6 +198,7 @@ pub struct Incident {
     pub(super) reported_at: Option<Timestamp>,
     pub(super) listing: Option<Listing>,
     pub(super) closing: Option<Closing>,
+    pub(super) words: OperatorWords,
 }
 
 impl Incident {
@@ -239,7 +230,13 @@ impl Incident {
             return Err(OpenError::NoSuspects);
         }
         terms.suspects.sort();
-        if terms.suspects.accounts.len().max(terms.suspects.networks.len()) > Suspects::MOST {
+        if terms
+            .suspects
+            .accounts
+            .len()
+            .max(terms.suspects.networks.len())
+            > Suspects::MOST
+        {
             return Err(OpenError::TooManySuspects);
         }
         Ok(Self {
@@ -254,6 +251,7 @@ impl Incident {
             reported_at: None,
             listing: None,
             closing: None,
+            words: OperatorWords::default(),
         })
     }
 
@@ -285,11 +283,28 @@ impl Incident {
         }
     }
 
+    /// Takes what only the operator can say; what isn't said leaves what was said before.
+    ///
+    /// # Errors
+    ///
+    /// [`WordsError`] if it is too long.
+    pub fn say(&mut self, words: OperatorWords) -> Result<(), WordsError> {
+        let said = self.words.clone().or(words)?;
+        self.words = said;
+        Ok(())
+    }
+
+    /// What the operator has said.
+    #[must_use]
+    pub fn words(&self) -> &OperatorWords {
+        &self.words
+    }
+
     /// Records that a report was written.
     ///
     /// # Errors
     ///
-    /// [`OrderError::NotContained`]. A closed incident can be reported on: what it says doesn't change any more.
+    /// [`OrderError::NotContained`]. A closed incident can be reported on: its steps don't change any more.
     pub fn report(&mut self, now: Timestamp) -> Result<(), OrderError> {
         if self.closing.is_some() {
             return Ok(());
@@ -328,7 +343,7 @@ impl Incident {
             exposed,
             at: now,
             complete: false,
-            deleted: 0,
+            nameless: 0,
         }))
     }
 
@@ -368,10 +383,10 @@ impl Incident {
 
     /// When the suspects may have harvested.
     #[must_use]
-    pub fn harvest(&self, now: Timestamp) -> Window {
+    pub fn harvest(&self, now: Timestamp) -> Period {
         let since = self.terms.since;
         let until = self.terms.until.or(self.contained_at).unwrap_or(now);
-        Window {
+        Period {
             since,
             until: until.max(since),
         }
@@ -379,13 +394,13 @@ impl Incident {
 
     /// When members could have been learned of: from the begin of the harvest until it became worthless, or until now.
     #[must_use]
-    pub fn exposed(&self, now: Timestamp) -> Window {
+    pub fn exposed(&self, now: Timestamp) -> Period {
         if let Some(listing) = self.listing {
             return listing.exposed;
         }
         let harvest = self.harvest(now);
         let until = self.rotated_at.or(self.closing.map(|closing| closing.at));
-        Window {
+        Period {
             until: until.unwrap_or(now).max(harvest.until),
             ..harvest
         }
@@ -430,6 +445,18 @@ impl Incident {
     #[must_use]
     pub fn reports(&self) -> u32 {
         self.reports
+    }
+
+    /// The steps that it has taken since it was `before`; each report is one.
+    #[must_use]
+    pub fn taken_since(&self, before: Option<&Self>) -> Vec<Step> {
+        let earlier = before.map(Self::steps).unwrap_or_default();
+        let earlier: Vec<Step> = earlier.into_iter().map(|(step, _)| step).collect();
+        let again = before.is_some_and(|before| before.reports < self.reports);
+        let steps = self.steps().into_iter().map(|(step, _)| step);
+        steps
+            .filter(|step| !earlier.contains(step) || (again && *step == Step::Reported))
+            .collect()
     }
 
     /// The steps that were taken, in their order, each with when it was taken first.
@@ -576,9 +603,12 @@ mod tests {
         let once = incident.clone();
         incident.contain(at(12)).unwrap();
         assert_eq!(incident, once);
+        assert_eq!(incident.taken_since(None), [Step::Opened, Step::Contained]);
+        assert_eq!(incident.taken_since(Some(&once)), []);
         incident.report(at(12)).unwrap();
         incident.report(at(13)).unwrap();
         assert_eq!((incident.reports, incident.reported_at), (2, Some(at(12))));
+        assert_eq!(incident.taken_since(Some(&once)), [Step::Reported]);
         let first = *incident.list(true, at(14)).unwrap();
         assert_eq!(*incident.list(false, at(20)).unwrap(), first);
         // A rotation that comes after the list was made doesn't change who is on it.
@@ -612,27 +642,15 @@ mod tests {
     }
 
     #[test]
-    fn who_left_is_in_the_served_set_for_one_slot_more() {
-        let window = Window {
-            since: at(100),
-            until: at(110),
-        };
-        let slot = Duration::from_secs(24 * HOUR);
-        let touches = |since, until: Option<u64>| window.touches(at(since), until.map(at), slot);
-        assert!(touches(0, None) && touches(105, Some(106)) && touches(110, None));
-        // Found only before it, and only after it.
-        assert!(!touches(0, Some(75)) && !touches(111, None));
-        // One slot after opting out.
-        assert!(touches(0, Some(76)));
-    }
-
-    #[test]
     fn containing_stops_new_accounts_where_nobody_can_be_named() {
         let mut suspects = Suspects {
             unknown: true,
             ..Suspects::default()
         };
-        assert_eq!(suspects.to_suspend().collect::<Vec<_>>(), [Suspect::YoungAccounts]);
+        assert_eq!(
+            suspects.to_suspend().collect::<Vec<_>>(),
+            [Suspect::YoungAccounts]
+        );
         suspects.unknown = false;
         suspects.accounts.push(AccountKey::new([1; 32]));
         assert_eq!(suspects.to_suspend().count(), 1);
