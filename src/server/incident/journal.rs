@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Incident, Notice, NoticeId, Step, Tally};
+use super::{Incident, Notice, NoticeId, Tally};
 use crate::timestamp::Timestamp;
 
 /// How far a notice is.
@@ -64,13 +64,6 @@ pub trait IncidentRows {
     ///
     /// The row can't be written.
     fn set_incident(&mut self, incident: &Incident) -> Result<(), Self::Error>;
-
-    /// Makes an entry in the ledger for a step.
-    ///
-    /// # Errors
-    ///
-    /// The row can't be written.
-    fn enter(&mut self, incident: u64, step: Step, at: Timestamp) -> Result<(), Self::Error>;
 
     /// Who hands over the notices of an incident.
     ///
@@ -144,18 +137,13 @@ pub trait IncidentRows {
 /// # Errors
 ///
 /// A row can't be read or written. The step has to be undone.
-pub fn open<R: IncidentRows>(
-    rows: &mut R,
-    mut incident: Incident,
-    at: Timestamp,
-) -> Result<Incident, R::Error> {
+pub fn open<R: IncidentRows>(rows: &mut R, mut incident: Incident) -> Result<Incident, R::Error> {
     let known = rows.incidents()?;
     if let Some(same) = known.iter().find(|known| known.is_same(&incident)) {
         return Ok(same.clone());
     }
     incident.id = known.last().map_or(1, |last| last.id + 1);
     rows.set_incident(&incident)?;
-    enter_all(rows, None, &incident, at)?;
     Ok(incident)
 }
 
@@ -168,26 +156,12 @@ pub fn replace<R: IncidentRows>(
     rows: &mut R,
     before: &Incident,
     after: &Incident,
-    at: Timestamp,
 ) -> Result<bool, R::Error> {
     if !rows.incidents()?.contains(before) || before.id != after.id {
         return Ok(false);
     }
     rows.set_incident(after)?;
-    enter_all(rows, Some(before), after, at)?;
     Ok(true)
-}
-
-fn enter_all<R: IncidentRows>(
-    rows: &mut R,
-    before: Option<&Incident>,
-    after: &Incident,
-    at: Timestamp,
-) -> Result<(), R::Error> {
-    for step in after.taken_since(before) {
-        rows.enter(after.id, step, at)?;
-    }
-    Ok(())
 }
 
 /// Puts notices on the list of an incident. Those that are on it stay as far as they are.
