@@ -10,6 +10,7 @@
 
 mod base_builder;
 mod evidence;
+mod findings;
 mod incident;
 mod ledger;
 mod memory;
@@ -23,6 +24,7 @@ use std::{future::Future, string::String, vec::Vec};
 
 pub use base_builder::{BaseBuilder, BaseError, BuiltBase, Duplicates, LEAST_MEMORY};
 pub use evidence::{Affected, AffectedPage, EvidenceStore};
+pub use findings::{enlist_exposed, evaluations, exposed_by_region};
 pub use incident::IncidentStore;
 pub use ledger::LedgerStore;
 pub use memory::MemoryStore;

@@ -4,6 +4,8 @@
 mod bound;
 #[path = "incident/report.rs"]
 mod report;
+#[path = "support/roles.rs"]
+mod roles;
 
 use std::collections::BTreeSet;
 
@@ -13,13 +15,13 @@ use blindbook::{
     oprf::{Epoch, UnblindedElement},
     server::{
         EvaluationKey,
-        directory::{Change, EVIDENCE_RETENTION, MemberBatch, Setting},
-        incident::{HandOut, Incident, Lease, Notice, NoticeId, Suspects, Tally, Terms},
+        directory::{Change, EVIDENCE_RETENTION, MemberBatch, Residence, Setting},
+        incident::{HandOut, Incident, Lease, Notice, NoticeId, Step, Suspects, Tally, Terms},
         quota::AccountKey,
     },
     store::{MemoryStore, Store},
 };
-use rand::{SeedableRng, rngs::StdRng};
+use roles::{now, random_source};
 
 const T0: u64 = 1_800_000_000;
 const EPOCH: Epoch = Epoch::new(3);
@@ -97,25 +99,24 @@ async fn opening_twice_is_opening_once<S: Store>(store: S) {
     );
     assert!(!store.replace_incident(first.clone(), later).await.unwrap());
     assert!(!store.replace_incident(other, contained).await.unwrap());
-    // Closed, the same terms are a new incident.
-    let mut closed = first.clone();
-    closed = store.incidents().await.unwrap()[0].clone_into_closed(closed);
-    let before = store.incidents().await.unwrap()[0].clone();
+    // Once it is closed, the same terms are a new incident.
+    let mut closed = first_contained(&store).await;
+    let before = closed.clone();
+    closed.close(true, &Tally::default(), at(35)).unwrap();
     assert!(store.replace_incident(before, closed).await.unwrap());
     let third = store.open_incident(opened(&[1, 2], 40)).await.unwrap();
     assert_eq!(third.id(), 3);
 }
 
-trait CloneIntoClosed {
-    fn clone_into_closed(&self, _: Incident) -> Incident;
-}
-
-impl CloneIntoClosed for Incident {
-    fn clone_into_closed(&self, _: Incident) -> Incident {
-        let mut closed = self.clone();
-        closed.close(true, &Tally::default(), at(35)).unwrap();
-        closed
-    }
+async fn first_contained<S: Store>(store: &S) -> Incident {
+    let first = store.incidents().await.unwrap().remove(0);
+    assert!(
+        first
+            .steps()
+            .iter()
+            .any(|(step, when)| { *step == Step::Contained && *when == at(30) })
+    );
+    first
 }
 
 /// A list that is made again after a crash in the middle has everybody once; a handle with two numbers, too.
@@ -207,7 +208,7 @@ async fn what_was_in_flight_is_handed_over_again_under_the_same_name<S: Store>(s
 
 /// Two years later, in the middle of an incident, the evidence is still there; after it, it goes as it would have.
 async fn nothing_is_forgotten_while_an_incident_is_open<S: Store>(store: S) {
-    let key = EvaluationKey::random(&mut StdRng::from_seed([5; 32]));
+    let key = EvaluationKey::random(&mut random_source(5));
     let member = UnblindedElement::decode(&key.public_key().encode()).unwrap();
     let change = |change| MemberBatch {
         epoch: EPOCH,
@@ -217,6 +218,7 @@ async fn nothing_is_forgotten_while_an_incident_is_open<S: Store>(store: S) {
     let enrol = Change::Enrol {
         label: Label::new(b"handle").unwrap(),
         setting: Setting::Nobody,
+        residence: Residence::default(),
     };
     store.change_members(change(enrol)).await.unwrap();
     store.change_members(change(Change::Remove)).await.unwrap();
@@ -232,30 +234,28 @@ async fn nothing_is_forgotten_while_an_incident_is_open<S: Store>(store: S) {
     }
 }
 
-macro_rules! in_both_stores {
-    ($($test:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test]
-            async fn $test() {
-                super::$test(super::MemoryStore::new()).await;
-            })*
-        }
-
-        #[cfg(feature = "store")]
-        mod redb {
-            $(#[tokio::test]
-            async fn $test() {
-                let folder = tempfile::tempdir().unwrap();
-                let path = folder.path().join("store");
-                super::$test(blindbook::store::RedbStore::open(&path).unwrap()).await;
-            })*
-        }
-    };
+fn conforms<S: Store>(fresh: impl Fn() -> S) {
+    now(opening_twice_is_opening_once(fresh()));
+    now(a_list_is_the_same_however_often_it_is_made(fresh()));
+    now(what_was_in_flight_is_handed_over_again_under_the_same_name(
+        fresh(),
+    ));
+    now(nothing_is_forgotten_while_an_incident_is_open(fresh()));
 }
 
-in_both_stores!(
-    opening_twice_is_opening_once,
-    a_list_is_the_same_however_often_it_is_made,
-    what_was_in_flight_is_handed_over_again_under_the_same_name,
-    nothing_is_forgotten_while_an_incident_is_open,
-);
+#[test]
+fn the_store_in_memory_conforms() {
+    conforms(MemoryStore::new);
+}
+
+#[cfg(feature = "store")]
+#[test]
+fn the_embedded_store_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let number = std::cell::Cell::new(0);
+    conforms(|| {
+        number.set(number.get() + 1);
+        let path = folder.path().join(number.get().to_string());
+        blindbook::store::RedbStore::open(&path).unwrap()
+    });
+}

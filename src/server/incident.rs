@@ -16,7 +16,7 @@
 //!
 //! Whoever has evaluated a number can look it up in every set that is published under the same key: a tag that was
 //! learned in the window stays good until a hard rotation. So a member is exposed who could be found
-//! (one publication slot included, as a set is served until the next one) at any time from the begin of the window
+//! (and for a while after deciding otherwise, see [`outlasts`]) at any time from the begin of the window
 //! until the rotation that ended it, or until now if there was none.
 
 mod bound;
@@ -31,7 +31,7 @@ mod steps;
 mod words;
 
 pub use bound::Bound;
-pub use findings::{Counted, Evaluations, Findings, RegionCount, SuspectCounts};
+pub use findings::{Counted, Evaluations, Findings, RegionCount, SuspectCounts, outlasts};
 pub use journal::{
     HandOut, IncidentRows, Lease, NoticeState, confirm, enlist, hand_out, open, replace,
 };

@@ -1,6 +1,7 @@
 //! What was found out about an incident: all that a report is made of.
 
 use alloc::{string::String, vec::Vec};
+use core::time::Duration;
 
 use super::{Bound, Incident, Period, Tally};
 use crate::timestamp::Timestamp;
@@ -68,6 +69,13 @@ pub struct SuspectCounts {
     pub unknown: bool,
 }
 
+/// How long somebody who has decided not to be found can still be: a slot until the next set, an hour in which the files of the
+/// one before are still served, and one in which caches may.
+#[must_use]
+pub fn outlasts(slot: Duration) -> Duration {
+    slot.saturating_add(Duration::from_secs(2 * 3_600))
+}
+
 /// What was found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Findings {
@@ -77,8 +85,8 @@ pub struct Findings {
     pub incident: Incident,
     /// When this was found out.
     pub at: Timestamp,
-    /// How long a published set is served: seconds of a slot.
-    pub slot_seconds: u64,
+    /// Seconds for which somebody who has decided not to be found can still be: see [`outlasts`].
+    pub outlasts_seconds: u64,
     /// What the ledger says.
     pub evaluations: Evaluations,
     /// Who could be found, by region.

@@ -104,8 +104,8 @@ pub struct Report {
     pub harvest: [String; 2],
     /// From when until when members could have been learned of.
     pub exposed: [String; 2],
-    /// Seconds for which a published set is served after somebody has left it.
-    pub slot_seconds: u64,
+    /// Seconds for which somebody who has decided not to be found can still be.
+    pub outlasts_seconds: u64,
     /// Who is suspected.
     pub suspects: SuspectCounts,
     /// Q, and what it was taken from.
@@ -173,7 +173,7 @@ impl Report {
             delay_reason: words.delay_reason.clone(),
             harvest: window(findings.harvest()),
             exposed: window(findings.exposed()),
-            slot_seconds: findings.slot_seconds,
+            outlasts_seconds: findings.outlasts_seconds,
             suspects: findings.suspects(),
             evaluations: findings.evaluations,
             members,
@@ -274,7 +274,7 @@ fn formula(findings: &Findings, at_most: u64) -> Vec<String> {
             findings.members(),
             rfc3339(findings.exposed().since),
             rfc3339(findings.exposed().until),
-            hours(Duration::from_secs(findings.slot_seconds))
+            hours(Duration::from_secs(findings.outlasts_seconds))
         ),
         format!("learned at most min(Q, M) = {at_most}"),
         "expected in a region, if all of Q had gone there at random: Q * M / S, with S the mobile numbers \
@@ -291,8 +291,8 @@ fn caveats(findings: &Findings) -> Vec<String> {
         "Which numbers were tried can't be known: the service sees none. The bound is what can be proved, \
          not an estimate of what happened."
             .to_string(),
-        "A published base holds the tags of people who left it until a new base replaces it. Somebody who \
-         reads it without its deltas, or kept a set from before the window, can look numbers up in that, too."
+        "Somebody who kept a set that was published before the window can look numbers up in that, too. What was published \
+         can't be recalled."
             .into(),
     ]);
     let silent = findings.evaluations.silent_accounts;
