@@ -6,7 +6,9 @@
 pub mod detect;
 pub mod directory;
 mod evaluate;
+pub mod incident;
 mod key;
+pub mod number_space;
 pub mod policy;
 pub mod publish;
 pub mod quota;

@@ -10,6 +10,8 @@
 
 mod base_builder;
 mod evidence;
+mod findings;
+mod incident;
 mod ledger;
 mod memory;
 mod publisher;
@@ -22,6 +24,8 @@ use std::{future::Future, string::String, vec::Vec};
 
 pub use base_builder::{BaseBuilder, BaseError, BuiltBase, Duplicates, LEAST_MEMORY};
 pub use evidence::{Affected, AffectedPage, EvidenceStore};
+pub use findings::{enlist_exposed, evaluations, exposed_by_region};
+pub use incident::IncidentStore;
 pub use ledger::LedgerStore;
 pub use memory::MemoryStore;
 pub use publisher::{Building, Pace, Publication, PublishError, Publisher, Work};
@@ -131,10 +135,17 @@ pub struct Swept {
 
 /// Everything that a service keeps.
 ///
-/// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`], what accounts choose with [`SettingStore`], and
-/// who could be found when with [`EvidenceStore`]. Time comes in; a store reads no clock.
+/// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`], what accounts choose with [`SettingStore`],
+/// who could be found when with [`EvidenceStore`], and incidents with [`IncidentStore`]. Time comes in; a store reads no clock.
 pub trait Store:
-    QuotaStore<Error = StoreError> + LedgerStore + SettingStore + EvidenceStore + Send + Sync + 'static
+    QuotaStore<Error = StoreError>
+    + LedgerStore
+    + SettingStore
+    + EvidenceStore
+    + IncidentStore
+    + Send
+    + Sync
+    + 'static
 {
     /// Makes a batch of changes to the directory, by
     /// [`directory::change`](crate::server::directory::change()).
@@ -189,6 +200,8 @@ pub trait Store:
 
     /// Forgets up to `limit` things about members that have been kept long enough; returns how many
     /// members were looked at. See [`Member::forget`](crate::server::directory::Member::forget).
+    ///
+    /// Nothing while an [incident](IncidentStore) isn't closed: it is evidence.
     ///
     /// A time later than the latest charge counts as that one: the quota doesn't believe a clock that jumps ahead,
     /// and what such a clock would make us forget can't be brought back.

@@ -1,6 +1,7 @@
 //! A store that forgets everything when the process ends: for tests and for trying things out.
 
 mod evidence;
+mod incident;
 mod ledger;
 mod members;
 mod quota;
@@ -16,7 +17,7 @@ use std::{
     vec::Vec,
 };
 
-use self::ledger::Ledger;
+use self::{incident::Incidents, ledger::Ledger};
 use super::{
     BucketKey, Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, Swept,
 };
@@ -48,6 +49,7 @@ struct Rows {
     order: VecDeque<(Timestamp, Box<[u8]>)>,
     evaluations: HashMap<u64, u64>,
     ledger: Ledger,
+    incident: Incidents,
     members: BTreeMap<MemberKey, Member>,
     labelled: BTreeSet<(Vec<u8>, MemberKey)>,
     forget_at: BTreeSet<(Timestamp, MemberKey)>,
@@ -154,6 +156,9 @@ impl Store for MemoryStore {
     async fn forget(&self, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let mut rows = self.rows()?;
         let at = rows.latest.map_or(at, |latest| latest.min(at));
+        if rows.incident.is_frozen() {
+            return Ok(0);
+        }
         let due = rows.forget_at.iter().take_while(|(due, _)| *due <= at);
         let due: Vec<MemberKey> = due.take(limit).map(|(_, key)| *key).collect();
         for (epoch, unblinded) in &due {

@@ -13,6 +13,7 @@
 //! The tables are drawn in [`tables`].
 
 mod evidence;
+mod incident;
 mod ledger;
 mod member;
 mod settings;
@@ -168,6 +169,9 @@ impl Store for RedbStore {
         self.writer
             .submit(limit, move |tables| {
                 let at = tables.latest()?.map_or(at, |latest| latest.min(at));
+                if tables.is_frozen()? {
+                    return Ok(0);
+                }
                 let due = tables.due(at, limit)?;
                 for (epoch, unblinded) in &due {
                     let before = tables.member(*epoch, unblinded)?;

@@ -8,14 +8,16 @@ use blindbook::{
     oprf::{Encoding, Epoch},
     server::{
         directory::{BatchOutcome, Choice, ChoiceOutcome, Identity, MemberBatch, Window},
+        incident::{HandOut, Incident, Lease, Notice, NoticeId, Tally},
         quota::{
             AccountKey, Activity, ChargeOutcome, Debit, Hour, NetworkActivity, NetworkKey,
             QuotaStore, Suspect,
         },
     },
     store::{
-        AffectedPage, BucketKey, Changed, EvidenceStore, Findable, LabelledPage, LedgerStore,
-        MemoryStore, Progress, SettingStore, Settled, Store, StoreError, StoredManifest, Swept,
+        AffectedPage, BucketKey, Changed, EvidenceStore, Findable, IncidentStore, LabelledPage,
+        LedgerStore, MemoryStore, Progress, SettingStore, Settled, Store, StoreError,
+        StoredManifest, Swept,
     },
 };
 
@@ -117,6 +119,56 @@ impl EvidenceStore for Failing {
         self.inner
             .members_between(epoch, window, after, limit)
             .await
+    }
+}
+
+impl IncidentStore for Failing {
+    async fn open_incident(&self, incident: Incident) -> Result<Incident, StoreError> {
+        self.inner.open_incident(incident).await
+    }
+
+    async fn incidents(&self) -> Result<Vec<Incident>, StoreError> {
+        self.inner.incidents().await
+    }
+
+    async fn replace_incident(
+        &self,
+        before: Incident,
+        after: Incident,
+    ) -> Result<bool, StoreError> {
+        self.inner.replace_incident(before, after).await
+    }
+
+    async fn enlist_notices(&self, incident: u64, notices: Vec<Notice>) -> Result<(), StoreError> {
+        self.inner.enlist_notices(incident, notices).await
+    }
+
+    async fn hand_out_notices(
+        &self,
+        incident: u64,
+        lease: Lease,
+        now: Timestamp,
+        after: Option<NoticeId>,
+        limit: usize,
+    ) -> Result<HandOut, StoreError> {
+        let handed = self
+            .inner
+            .hand_out_notices(incident, lease, now, after, limit);
+        handed.await
+    }
+
+    async fn confirm_notices(
+        &self,
+        incident: u64,
+        ids: Vec<NoticeId>,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Tally, StoreError> {
+        self.inner.confirm_notices(incident, ids, lease, now).await
+    }
+
+    async fn notice_tally(&self, incident: u64) -> Result<Tally, StoreError> {
+        self.inner.notice_tally(incident).await
     }
 }
 

@@ -80,6 +80,15 @@ impl AccountKind {
         }
     }
 
+    /// Of one who was both: young before old, and either before a registrar.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Young, _) | (_, Self::Young) => Self::Young,
+            (Self::Old, _) | (_, Self::Old) => Self::Old,
+            (Self::Registrar, Self::Registrar) => Self::Registrar,
+        }
+    }
+
     fn of(debit: &Debit, now: Timestamp) -> Self {
         match &debit.shared {
             None => Self::Registrar,
@@ -92,7 +101,8 @@ impl AccountKind {
 /// What an account has done in an hour. Requests of somebody suspended aren't counted: they decide nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Activity {
-    /// What the account was when it last asked.
+    /// What the account was in this hour; young if it was that at any time. Whoever adds up what young accounts did mustn't miss
+    /// what one did just before it grew old.
     pub kind: AccountKind,
     /// Requests, answered or refused.
     pub requests: u32,
@@ -195,7 +205,7 @@ pub(super) fn record<R: ChargeRows>(
     let kind = AccountKind::of(debit, now);
     let before = rows.activity(hour, &debit.account)?;
     let mut row = before.unwrap_or(Activity::none(kind));
-    row.kind = kind;
+    row.kind = row.kind.or(kind);
     row.requests = row.requests.saturating_add(1);
     row.refused = row.refused.saturating_add(u32::from(asked.refused));
     row.elements = row.elements.saturating_add(u64::from(asked.elements));
@@ -240,6 +250,15 @@ mod tests {
             bad[place] = value;
             assert_eq!(Activity::decode(&bad), None);
         }
+    }
+
+    #[test]
+    fn who_was_young_at_any_time_of_an_hour_is_young_in_it() {
+        use AccountKind::{Old, Registrar, Young};
+        assert_eq!(Young.or(Old), Young);
+        assert_eq!(Old.or(Young), Young);
+        assert_eq!(Registrar.or(Old), Old);
+        assert_eq!(Registrar.or(Registrar), Registrar);
     }
 
     #[test]

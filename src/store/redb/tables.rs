@@ -20,6 +20,8 @@
 //! manifests    sequence u64                           bytes
 //! ```
 //!
+//! Those of incidents are drawn in [`incident`].
+//!
 //! Who can't be found has no row in `findable`. That and `changed` is all that publishing reads. A row of `changed` counts
 //! while its number is greater than "settled"; `since` is when the member became findable.
 //!
@@ -28,6 +30,7 @@
 //! had no `activity`: nobody has done anything in hours that nobody wrote down. Nor had it `labelled`, which is made from
 //! `members`.
 
+mod incident;
 mod labelled;
 mod ledger;
 mod members;
@@ -38,8 +41,9 @@ use std::collections::BTreeMap;
 
 use redb::{ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
-use self::ledger::HourKey;
+use self::{incident::IncidentTables, ledger::HourKey};
 pub(super) use self::{
+    incident::{incidents, notice_tally},
     labelled::labelled,
     ledger::{oldest_open, open_activity, open_network_activity},
     members::{between, changed, findable},
@@ -106,6 +110,7 @@ pub(super) struct Tables<'a> {
     labelled: Table<'a, &'static [u8], ()>,
     forget_by: Table<'a, ForgetKey, ()>,
     manifests: Table<'a, u64, &'static [u8]>,
+    incident: IncidentTables<'a>,
     hot: Hot,
 }
 
@@ -139,6 +144,7 @@ impl<'a> Tables<'a> {
                 labelled: transaction.open_table(LABELLED)?,
                 forget_by: transaction.open_table(FORGET_BY)?,
                 manifests: transaction.open_table(MANIFESTS)?,
+                incident: IncidentTables::open(transaction)?,
                 hot: Hot::default(),
             })
         };

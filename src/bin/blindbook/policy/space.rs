@@ -1,11 +1,9 @@
 //! How many mobile numbers a country has.
 
+use blindbook::server::number_space::mobile_numbers;
 use serde::Serialize;
 
 use crate::failure::Failure;
-
-/// Numbers that a country's numbering plan has for mobiles, by its patterns: whether they are in use isn't known.
-const NUMBERS: &str = include_str!("mobile_number_space.csv");
 
 /// A country's mobile numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,12 +15,7 @@ pub(crate) struct Space {
 /// Looks a country up.
 pub(crate) fn space(country: &str) -> Result<Space, Failure> {
     let country = country.to_ascii_uppercase();
-    let numbers = NUMBERS
-        .lines()
-        .filter_map(|line| line.split_once(','))
-        .find(|(code, _)| *code == country)
-        .and_then(|(_, numbers)| numbers.trim().parse().ok());
-    match numbers {
+    match mobile_numbers(&country) {
         Some(numbers) => Ok(Space { country, numbers }),
         None => Err(Failure::BadInput(format!(
             "{country} isn't a country of two letters with mobile numbers of its own"
@@ -41,23 +34,5 @@ impl Space {
             // Rounded up: it is said of a bound.
             percent => format!("{:.3} %", (percent * 1_000.0).ceil() / 1_000.0),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_country_of_the_list_can_be_read() {
-        let mut countries = 0;
-        for line in NUMBERS.lines().skip(1) {
-            let (code, _) = line.split_once(',').unwrap();
-            assert!(space(code).unwrap().numbers > 0, "{code}");
-            countries += 1;
-        }
-        assert!(countries > 200);
-        assert!(space("country").is_err());
-        assert!(space("").is_err());
     }
 }

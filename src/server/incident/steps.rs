@@ -1,0 +1,658 @@
+//! The record of an incident, and the order of its steps.
+//!
+//! Each step can be taken again: it changes nothing then, so whoever didn't hear the answer asks once more.
+
+use alloc::vec::Vec;
+
+use super::{OperatorWords, Tally, WordsError};
+use crate::{
+    oprf::Epoch,
+    server::quota::{AccountKey, NetworkKey, Suspect},
+    timestamp::Timestamp,
+};
+
+/// A period, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// Its begin.
+    pub since: Timestamp,
+    /// Its end.
+    pub until: Timestamp,
+}
+
+/// Whose requests an incident is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Suspects {
+    /// Accounts, and registrars whose credential was abused.
+    pub accounts: Vec<AccountKey>,
+    /// Networks.
+    pub networks: Vec<NetworkKey>,
+    /// All accounts that are young.
+    pub new_accounts: bool,
+    /// Nobody knows: it may have been any account of an app.
+    pub unknown: bool,
+}
+
+impl Suspects {
+    /// Most accounts, and most networks, of one incident.
+    pub const MOST: usize = 100_000;
+
+    /// Whom containing suspends. Where accounts can't be named, new ones are stopped: it's they who can be made at will.
+    pub fn to_suspend(&self) -> impl Iterator<Item = Suspect> {
+        let accounts = self.accounts.iter().copied().map(Suspect::Account);
+        let networks = self.networks.iter().copied().map(Suspect::Network);
+        let young = (self.new_accounts || self.unknown).then_some(Suspect::YoungAccounts);
+        accounts.chain(networks).chain(young)
+    }
+
+    fn sort(&mut self) {
+        self.accounts.sort_unstable();
+        self.accounts.dedup();
+        self.networks.sort_unstable();
+        self.networks.dedup();
+    }
+
+    fn nobody(&self) -> bool {
+        self.accounts.is_empty() && self.networks.is_empty() && !self.new_accounts && !self.unknown
+    }
+}
+
+/// What an incident is opened with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// When the operator became aware: the 72 hours of GDPR Art. 33(1) begin here.
+    pub aware_at: Timestamp,
+    /// From when on the suspects may have harvested.
+    pub since: Timestamp,
+    /// Until when; `None` for until they are contained.
+    pub until: Option<Timestamp>,
+    /// Whose requests it is about.
+    pub suspects: Suspects,
+}
+
+/// Terms that no incident can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The window ends before it begins.
+    #[error("the window ends before it begins")]
+    EmptyWindow,
+    /// The window begins in the future, or the operator is going to become aware.
+    #[error("the window's begin, its end and the moment of becoming aware can't be in the future")]
+    Future,
+    /// The window begins before anything is kept of it.
+    #[error("the window begins more than two years ago: nothing is kept of that")]
+    TooLongAgo,
+    /// Nobody is suspected.
+    #[error("name accounts, networks or new accounts, or say that the suspects are unknown")]
+    NoSuspects,
+    /// Too many to name.
+    #[error(
+        "at most {} accounts and as many networks can be named",
+        Suspects::MOST
+    )]
+    TooManySuspects,
+}
+
+/// A step that isn't taken now, and what has to be done first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrderError {
+    /// It is over.
+    #[error("the incident is closed")]
+    Closed,
+    /// What the suspects learn still grows.
+    #[error("contain it first: what the suspects can learn still grows")]
+    NotContained,
+    /// Nobody has read what people are to be told.
+    #[error("write the report first: it holds the words that people will get")]
+    NotReported,
+    /// What was harvested stays good.
+    #[error(
+        "rotate the key hard first: until then what was harvested finds also who joins after the list is made; \
+         or say that it is to be done without"
+    )]
+    NotRotated,
+    /// It isn't known yet who has to be told.
+    #[error("nobody has been told: notify first, or close it as unfounded")]
+    NotNotified,
+    /// Somebody waits.
+    #[error("{0} people haven't been told yet: go on notifying")]
+    Untold(u64),
+    /// People have been told that it happened.
+    #[error("people are being told: it can't be closed as unfounded any more")]
+    Told,
+}
+
+/// Who has to be told, as it was found out once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listing {
+    /// When members could have been learned of.
+    pub exposed: Period,
+    /// When listing began.
+    pub at: Timestamp,
+    /// Whether the list is whole.
+    pub complete: bool,
+    /// Members who were exposed and have no handle to be told by: the service's labels have no bytes.
+    pub nameless: u64,
+}
+
+/// How an incident ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closing {
+    /// When.
+    pub at: Timestamp,
+    /// It turned out that nothing had happened.
+    pub unfounded: bool,
+}
+
+/// A step, as it is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "http", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum Step {
+    /// Evidence is frozen.
+    Opened,
+    /// Suspects are suspended.
+    Contained,
+    /// A hard rotation has made what was harvested worthless for the future.
+    Rotated,
+    /// A report was written.
+    Reported,
+    /// It is being found out who has to be told.
+    Listing,
+    /// It is known.
+    Listed,
+    /// It is over.
+    Closed,
+}
+
+impl Step {
+    /// What an entry of a ledger has for it.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Opened => 1,
+            Self::Contained => 2,
+            Self::Rotated => 3,
+            Self::Reported => 4,
+            Self::Listing => 5,
+            Self::Listed => 6,
+            Self::Closed => 7,
+        }
+    }
+}
+
+/// An incident: what a store keeps of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    pub(super) id: u64,
+    pub(super) salt: [u8; 16],
+    pub(super) terms: Terms,
+    pub(super) epoch: Epoch,
+    pub(super) opened_at: Timestamp,
+    pub(super) contained_at: Option<Timestamp>,
+    pub(super) rotated_at: Option<Timestamp>,
+    pub(super) reports: u32,
+    pub(super) reported_at: Option<Timestamp>,
+    pub(super) listing: Option<Listing>,
+    pub(super) closing: Option<Closing>,
+    pub(super) words: OperatorWords,
+}
+
+impl Incident {
+    /// Opens an incident.
+    ///
+    /// `salt` is 16 random bytes, under which [notices get their names](super::NoticeId).
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open(
+        id: u64,
+        salt: [u8; 16],
+        mut terms: Terms,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        if terms.until.is_some_and(|until| until < terms.since) {
+            return Err(OpenError::EmptyWindow);
+        }
+        if terms.since > now || terms.aware_at > now || terms.until.is_some_and(|until| until > now)
+        {
+            return Err(OpenError::Future);
+        }
+        if now.saturating_since(terms.since) > crate::server::directory::EVIDENCE_RETENTION {
+            return Err(OpenError::TooLongAgo);
+        }
+        if terms.suspects.nobody() {
+            return Err(OpenError::NoSuspects);
+        }
+        terms.suspects.sort();
+        if terms
+            .suspects
+            .accounts
+            .len()
+            .max(terms.suspects.networks.len())
+            > Suspects::MOST
+        {
+            return Err(OpenError::TooManySuspects);
+        }
+        Ok(Self {
+            id,
+            salt,
+            terms,
+            epoch,
+            opened_at: now,
+            contained_at: None,
+            rotated_at: None,
+            reports: 0,
+            reported_at: None,
+            listing: None,
+            closing: None,
+            words: OperatorWords::default(),
+        })
+    }
+
+    /// Whether opening it with these terms asks for this incident once more: the same window and suspects, not closed.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let window = |incident: &Self| (incident.terms.since, incident.terms.until);
+        self.closing.is_none()
+            && window(self) == window(other)
+            && self.terms.suspects == other.terms.suspects
+    }
+
+    /// Records that the suspects are suspended.
+    ///
+    /// # Errors
+    ///
+    /// [`OrderError::Closed`].
+    pub fn contain(&mut self, now: Timestamp) -> Result<(), OrderError> {
+        self.unclosed()?;
+        self.contained_at.get_or_insert(now);
+        Ok(())
+    }
+
+    /// Records when the key was last rotated hard; what was before the end of the harvest counts for nothing.
+    pub fn learn_of_rotation(&mut self, at: Timestamp) {
+        let late_enough = self.contained_at.is_some_and(|contained| at >= contained);
+        if self.closing.is_none() && self.listing.is_none() && late_enough {
+            self.rotated_at.get_or_insert(at);
+        }
+    }
+
+    /// Takes what only the operator can say; what isn't said leaves what was said before.
+    ///
+    /// # Errors
+    ///
+    /// [`WordsError`] if it is too long.
+    pub fn say(&mut self, words: OperatorWords) -> Result<(), WordsError> {
+        let said = self.words.clone().or(words)?;
+        self.words = said;
+        Ok(())
+    }
+
+    /// What the operator has said.
+    #[must_use]
+    pub fn words(&self) -> &OperatorWords {
+        &self.words
+    }
+
+    /// Records that a report was written.
+    ///
+    /// # Errors
+    ///
+    /// [`OrderError::NotContained`]. A closed incident can be reported on: its steps don't change any more.
+    pub fn report(&mut self, now: Timestamp) -> Result<(), OrderError> {
+        if self.closing.is_some() {
+            return Ok(());
+        }
+        if self.contained_at.is_none() {
+            return Err(OrderError::NotContained);
+        }
+        self.reports = self.reports.saturating_add(1);
+        self.reported_at.get_or_insert(now);
+        Ok(())
+    }
+
+    /// Begins to find out who has to be told, or says what was found out.
+    ///
+    /// # Errors
+    ///
+    /// [`OrderError::Closed`], [`OrderError::NotContained`], [`OrderError::NotReported`]; [`OrderError::NotRotated`] unless
+    /// it is to be done `without_rotation`.
+    pub fn list(
+        &mut self,
+        without_rotation: bool,
+        now: Timestamp,
+    ) -> Result<&mut Listing, OrderError> {
+        self.unclosed()?;
+        if self.contained_at.is_none() {
+            return Err(OrderError::NotContained);
+        }
+        if self.reported_at.is_none() {
+            return Err(OrderError::NotReported);
+        }
+        if self.rotated_at.is_none() && !without_rotation && self.listing.is_none() {
+            return Err(OrderError::NotRotated);
+        }
+        let exposed = self.exposed(now);
+        Ok(self.listing.get_or_insert(Listing {
+            exposed,
+            at: now,
+            complete: false,
+            nameless: 0,
+        }))
+    }
+
+    /// Closes it.
+    ///
+    /// # Errors
+    ///
+    /// [`OrderError::NotNotified`] or [`OrderError::Untold`] while somebody isn't told; [`OrderError::Told`] if it
+    /// is `unfounded` and people are told.
+    pub fn close(
+        &mut self,
+        unfounded: bool,
+        tally: &Tally,
+        now: Timestamp,
+    ) -> Result<(), OrderError> {
+        if self.closing.is_some() {
+            return Ok(());
+        }
+        match (unfounded, self.listing) {
+            (true, Some(_)) => return Err(OrderError::Told),
+            (false, Some(Listing { complete: true, .. })) if tally.untold() > 0 => {
+                return Err(OrderError::Untold(tally.untold()));
+            }
+            (true, None) | (false, Some(Listing { complete: true, .. })) => {}
+            (false, _) => return Err(OrderError::NotNotified),
+        }
+        self.closing = Some(Closing { at: now, unfounded });
+        Ok(())
+    }
+
+    fn unclosed(&self) -> Result<(), OrderError> {
+        match self.closing {
+            Some(_) => Err(OrderError::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// When the suspects may have harvested.
+    #[must_use]
+    pub fn harvest(&self, now: Timestamp) -> Period {
+        let since = self.terms.since;
+        let until = self.terms.until.or(self.contained_at).unwrap_or(now);
+        Period {
+            since,
+            until: until.max(since),
+        }
+    }
+
+    /// When members could have been learned of: from the begin of the harvest until it became worthless, or until now.
+    #[must_use]
+    pub fn exposed(&self, now: Timestamp) -> Period {
+        if let Some(listing) = self.listing {
+            return listing.exposed;
+        }
+        let harvest = self.harvest(now);
+        let until = self.rotated_at.or(self.closing.map(|closing| closing.at));
+        Period {
+            until: until.unwrap_or(now).max(harvest.until),
+            ..harvest
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Gives it another number, before it is kept for the first time.
+    pub fn renumber(&mut self, id: u64) {
+        self.id = id;
+    }
+
+    /// What it was opened with.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The epoch in which it was opened.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Who has to be told, as far as it is known.
+    #[must_use]
+    pub fn listing(&self) -> Option<&Listing> {
+        self.listing.as_ref()
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn closing(&self) -> Option<&Closing> {
+        self.closing.as_ref()
+    }
+
+    /// How many reports were written.
+    #[must_use]
+    pub fn reports(&self) -> u32 {
+        self.reports
+    }
+
+    /// The steps that it has taken since it was `before`; each report is one.
+    #[must_use]
+    pub fn taken_since(&self, before: Option<&Self>) -> Vec<Step> {
+        let earlier = before.map(Self::steps).unwrap_or_default();
+        let earlier: Vec<Step> = earlier.into_iter().map(|(step, _)| step).collect();
+        let again = before.is_some_and(|before| before.reports < self.reports);
+        let steps = self.steps().into_iter().map(|(step, _)| step);
+        steps
+            .filter(|step| !earlier.contains(step) || (again && *step == Step::Reported))
+            .collect()
+    }
+
+    /// The steps that were taken, in their order, each with when it was taken first.
+    #[must_use]
+    pub fn steps(&self) -> Vec<(Step, Timestamp)> {
+        let listed = self.listing.filter(|listing| listing.complete);
+        [
+            (Step::Opened, Some(self.opened_at)),
+            (Step::Contained, self.contained_at),
+            (Step::Rotated, self.rotated_at),
+            (Step::Reported, self.reported_at),
+            (Step::Listing, self.listing.map(|listing| listing.at)),
+            (Step::Listed, listed.map(|listing| listing.at)),
+            (Step::Closed, self.closing.map(|closing| closing.at)),
+        ]
+        .into_iter()
+        .filter_map(|(step, at)| Some((step, at?)))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600;
+
+    fn at(hours: u64) -> Timestamp {
+        Timestamp::from_secs(1_800_000_000 + hours * HOUR)
+    }
+
+    fn terms() -> Terms {
+        Terms {
+            aware_at: at(9),
+            since: at(1),
+            until: None,
+            suspects: Suspects {
+                accounts: [2, 1, 2].map(|n| AccountKey::new([n; 32])).into(),
+                new_accounts: true,
+                ..Suspects::default()
+            },
+        }
+    }
+
+    fn open(terms: Terms) -> Result<Incident, OpenError> {
+        Incident::open(1, [0; 16], terms, Epoch::new(3), at(10))
+    }
+
+    fn tally(waiting: u64) -> Tally {
+        Tally {
+            waiting,
+            ..Tally::default()
+        }
+    }
+
+    #[test]
+    fn terms_that_mean_nothing_are_refused() {
+        let with = |change: fn(&mut Terms)| {
+            let mut terms = terms();
+            change(&mut terms);
+            open(terms).unwrap_err()
+        };
+        assert_eq!(with(|t| t.until = Some(at(0))), OpenError::EmptyWindow);
+        assert_eq!(with(|t| t.since = at(11)), OpenError::Future);
+        assert_eq!(with(|t| t.until = Some(at(11))), OpenError::Future);
+        assert_eq!(with(|t| t.aware_at = at(11)), OpenError::Future);
+        let ancient = with(|t| t.since = Timestamp::from_secs(1_700_000_000));
+        assert_eq!(ancient, OpenError::TooLongAgo);
+        let nobody = with(|t| t.suspects = Suspects::default());
+        assert_eq!(nobody, OpenError::NoSuspects);
+        let many = with(|t| {
+            let key = |n: u32| {
+                let mut key = [0; 32];
+                key[..4].copy_from_slice(&n.to_be_bytes());
+                AccountKey::new(key)
+            };
+            t.suspects.accounts = (0..=100_000).map(key).collect();
+        });
+        assert_eq!(many, OpenError::TooManySuspects);
+    }
+
+    #[test]
+    fn the_same_accounts_are_the_same_incident_in_whatever_order_they_are_named() {
+        let first = open(terms()).unwrap();
+        let mut again = terms();
+        again.suspects.accounts.reverse();
+        again.aware_at = at(10);
+        assert!(first.is_same(&open(again.clone()).unwrap()));
+        assert_eq!(first.terms().suspects.accounts.len(), 2);
+        again.suspects.unknown = true;
+        assert!(!first.is_same(&open(again).unwrap()));
+        let mut closed = first.clone();
+        closed.close(true, &Tally::default(), at(11)).unwrap();
+        assert!(!closed.is_same(&first));
+    }
+
+    #[test]
+    fn steps_out_of_order_are_refused_and_say_what_is_missing() {
+        let mut incident = open(terms()).unwrap();
+        assert_eq!(incident.report(at(10)), Err(OrderError::NotContained));
+        assert_eq!(
+            incident.list(true, at(10)).unwrap_err(),
+            OrderError::NotContained
+        );
+        let none = Tally::default();
+        assert_eq!(
+            incident.close(false, &none, at(10)),
+            Err(OrderError::NotNotified)
+        );
+        incident.contain(at(11)).unwrap();
+        assert_eq!(
+            incident.list(true, at(11)).unwrap_err(),
+            OrderError::NotReported
+        );
+        incident.report(at(12)).unwrap();
+        assert_eq!(
+            incident.list(false, at(12)).unwrap_err(),
+            OrderError::NotRotated
+        );
+        incident.learn_of_rotation(at(13));
+        incident.list(false, at(14)).unwrap();
+        // The list isn't whole: nobody knows yet whether somebody is left.
+        assert_eq!(
+            incident.close(false, &none, at(15)),
+            Err(OrderError::NotNotified)
+        );
+        assert_eq!(incident.close(true, &none, at(15)), Err(OrderError::Told));
+        incident.list(false, at(15)).unwrap().complete = true;
+        assert_eq!(
+            incident.close(false, &tally(3), at(16)),
+            Err(OrderError::Untold(3))
+        );
+        incident.close(false, &none, at(17)).unwrap();
+        assert_eq!(incident.contain(at(18)), Err(OrderError::Closed));
+        assert_eq!(incident.list(true, at(18)), Err(OrderError::Closed));
+        let steps: Vec<Step> = incident.steps().into_iter().map(|(step, _)| step).collect();
+        assert!(steps.is_sorted() && steps.len() == 7, "{steps:?}");
+    }
+
+    #[test]
+    fn a_step_taken_again_changes_nothing_but_the_number_of_reports() {
+        let mut incident = open(terms()).unwrap();
+        incident.contain(at(11)).unwrap();
+        let once = incident.clone();
+        incident.contain(at(12)).unwrap();
+        assert_eq!(incident, once);
+        assert_eq!(incident.taken_since(None), [Step::Opened, Step::Contained]);
+        assert_eq!(incident.taken_since(Some(&once)), []);
+        incident.report(at(12)).unwrap();
+        incident.report(at(13)).unwrap();
+        assert_eq!((incident.reports, incident.reported_at), (2, Some(at(12))));
+        assert_eq!(incident.taken_since(Some(&once)), [Step::Reported]);
+        let first = *incident.list(true, at(14)).unwrap();
+        assert_eq!(*incident.list(false, at(20)).unwrap(), first);
+        // A rotation that comes after the list was made doesn't change who is on it.
+        incident.learn_of_rotation(at(21));
+        assert_eq!(incident.rotated_at, None);
+        assert_eq!(incident.exposed(at(22)), first.exposed);
+        incident.list(true, at(22)).unwrap().complete = true;
+        incident.close(false, &Tally::default(), at(23)).unwrap();
+        let closed = incident.clone();
+        incident.close(false, &tally(9), at(24)).unwrap();
+        incident.report(at(24)).unwrap();
+        assert_eq!(incident, closed);
+    }
+
+    /// A tag that was learned is good in every set of its epoch: whoever joins before the key is rotated can be found
+    /// with it, long after the attacker was stopped.
+    #[test]
+    fn members_are_exposed_until_the_rotation_and_not_only_while_it_was_harvested() {
+        let mut incident = open(terms()).unwrap();
+        assert_eq!(incident.harvest(at(10)).until, at(10));
+        // A rotation before it was contained: the harvest went on under the new key.
+        incident.learn_of_rotation(at(10));
+        incident.contain(at(11)).unwrap();
+        incident.learn_of_rotation(at(10));
+        assert_eq!(incident.exposed(at(20)).until, at(20));
+        incident.learn_of_rotation(at(15));
+        incident.learn_of_rotation(at(18));
+        assert_eq!(incident.harvest(at(20)).until, at(11));
+        let exposed = incident.exposed(at(20));
+        assert_eq!((exposed.since, exposed.until), (at(1), at(15)));
+    }
+
+    #[test]
+    fn containing_stops_new_accounts_where_nobody_can_be_named() {
+        let mut suspects = Suspects {
+            unknown: true,
+            ..Suspects::default()
+        };
+        assert_eq!(
+            suspects.to_suspend().collect::<Vec<_>>(),
+            [Suspect::YoungAccounts]
+        );
+        suspects.unknown = false;
+        suspects.accounts.push(AccountKey::new([1; 32]));
+        assert_eq!(suspects.to_suspend().count(), 1);
+    }
+}
