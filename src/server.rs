@@ -9,7 +9,7 @@ mod key;
 pub mod policy;
 pub mod publish;
 pub mod quota;
-mod rotation;
+pub mod rotation;
 
 #[cfg(feature = "client")]
 pub use evaluate::DirectError;
