@@ -4,6 +4,7 @@
 //! reads no clock.
 
 mod blind;
+mod carry_over;
 #[cfg(feature = "contacts")]
 pub mod contacts;
 mod finalize;
@@ -14,6 +15,7 @@ mod partial;
 mod sync;
 
 pub use blind::{BlindError, ExpectEvaluation, OprfClient};
+pub use carry_over::ExpectCarryOver;
 pub use finalize::{FinalizeError, rfc_output};
 pub use identifier::{
     Identifier, IdentifierError, IdentifierKind, MAX_INPUT_LENGTH, NormalisationProfile,
@@ -21,4 +23,4 @@ pub use identifier::{
 pub use matching::{Match, OwnEntry};
 pub use padding::PADDING_CLASSES;
 pub use partial::{BeliefFactor, BeliefFactorError, Chosen, Part, PartError};
-pub use sync::{ExpectAnswer, Followed, StateError, SyncError, SyncState};
+pub use sync::{ExpectAnswer, ExpectCarriedOver, Followed, StateError, SyncError, SyncState};

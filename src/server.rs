@@ -12,7 +12,7 @@ pub mod number_space;
 pub mod policy;
 pub mod publish;
 pub mod quota;
-mod rotation;
+pub mod rotation;
 
 #[cfg(feature = "client")]
 pub use evaluate::DirectError;

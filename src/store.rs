@@ -17,6 +17,7 @@ mod memory;
 mod publisher;
 #[cfg(feature = "store")]
 mod redb;
+mod rotation;
 mod segments;
 mod settings;
 
@@ -31,6 +32,7 @@ pub use memory::MemoryStore;
 pub use publisher::{Building, Pace, Publication, PublishError, Publisher, Work};
 #[cfg(feature = "store")]
 pub use redb::RedbStore;
+pub use rotation::{DroppedClaims, Rekeyed, RotationStore, Switched};
 pub use segments::SegmentFolder;
 #[cfg(feature = "publish")]
 pub(crate) use segments::hex;
@@ -67,6 +69,9 @@ pub enum StoreError {
     /// More is waiting than can be done soon. Nothing was begun.
     #[error("the store has too much to do")]
     Overloaded,
+    /// The directory has switched to a later epoch than that of the members. Nothing was changed.
+    #[error("the epoch of these members is over")]
+    EpochOver,
     /// An earlier step broke off. The process has to be started anew.
     #[error("the store is closed after an earlier failure")]
     Closed,
@@ -136,13 +141,15 @@ pub struct Swept {
 /// Everything that a service keeps.
 ///
 /// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`], what accounts choose with [`SettingStore`],
-/// who could be found when with [`EvidenceStore`], and incidents with [`IncidentStore`]. Time comes in; a store reads no clock.
+/// who could be found when with [`EvidenceStore`], incidents with [`IncidentStore`], and the change from one key to the next with
+/// [`RotationStore`]. Time comes in; a store reads no clock.
 pub trait Store:
     QuotaStore<Error = StoreError>
     + LedgerStore
     + SettingStore
     + EvidenceStore
     + IncidentStore
+    + RotationStore
     + Send
     + Sync
     + 'static
@@ -152,7 +159,7 @@ pub trait Store:
     ///
     /// # Errors
     ///
-    /// See [`StoreError`].
+    /// See [`StoreError`]; [`StoreError::EpochOver`] once a rotation has switched to a later epoch.
     fn change_members(
         &self,
         batch: MemberBatch,

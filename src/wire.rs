@@ -11,6 +11,7 @@
 //! enum {
 //!     evaluate_request(1), evaluate_response(2),
 //!     enrol_request(3), remove_request(4), members_response(5),
+//!     carry_over_request(6), carry_over_response(7),
 //!     (255)
 //! } Kind;
 //!
@@ -37,6 +38,25 @@
 //!     Scalar c;
 //!     Scalar s;
 //! } EvaluateResponse;
+//!
+//! struct {                               /* POST /v1/carry-over */
+//!     Header header;
+//!     uint64 from;                       /* the epoch of the results */
+//!     uint64 to;                         /* the epoch that they are wanted in: the next one */
+//!     uint16 count;                      /* 1..65534 */
+//!     Element blinded[count];            /* N + r*G */
+//! } CarryOverRequest;
+//!
+//! struct {
+//!     Header header;
+//!     uint64 from;
+//!     uint64 to;
+//!     Element delta_key;                 /* delta*G: see `server::CarryOver` for what is proved */
+//!     uint16 count;                      /* that of the request */
+//!     Element carried[count];            /* delta times each blinded element */
+//!     Scalar c;
+//!     Scalar s;
+//! } CarryOverResponse;
 //!
 //! enum { nobody(0), everyone(1), (255) } Audience;
 //!
@@ -82,10 +102,12 @@
 //! } MembersResponse;
 //! ```
 
+mod carry_over;
 mod codec;
 mod member;
 mod message;
 
+pub use carry_over::{CarryOverRequest, CarryOverResponse};
 pub use codec::{DecodeError, Kind, Message, VERSION};
 pub use member::{
     Audience, ChangeError, Consent, ConsentError, Enrolment, Region, RegionError, Setting,

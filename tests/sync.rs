@@ -179,22 +179,29 @@ fn a_request_outlives_the_client_that_made_it() {
     assert_eq!(state.find(&mut opened, &contacts).unwrap().len(), 5);
     assert!(state.encode().len() < stored.len());
 
-    // Refused: not paid, and not kept. Rotated: worthless.
+    // Refused: not paid, and not kept. Rotated once: paid, and can be carried over. Rotated twice: worthless.
     let mut state = SyncState::decode(&stored, &service()).unwrap();
     let expect = state.next_request(&contacts, 16, NOW, &mut world.rng);
     state.refused(expect.unwrap().unwrap());
     let other = state.next_request(&contacts, 16, NOW, &mut world.rng);
     assert_ne!(other.unwrap().unwrap().message(), lost);
-    let mut state = SyncState::decode(&stored, &service()).unwrap();
-    let rotated = Evaluator::new(Epoch::new(8), EvaluationKey::random(&mut world.rng));
-    let rotated = ManifestDraft {
-        epoch: Epoch::new(8),
-        public_key: rotated.public_key().clone(),
-        ..world.draft(&segment, 2, *manifest.hash())
-    };
-    let _followed = state.follow(&signed(&rotated), NOW).unwrap();
-    let other = state.next_request(&contacts, 16, NOW, &mut world.rng);
-    assert_ne!(other.unwrap().unwrap().message(), lost);
+    for (epoch, same) in [(8, true), (9, false)] {
+        let mut state = SyncState::decode(&stored, &service()).unwrap();
+        let rotated = EvaluationKey::random(&mut world.rng);
+        let rotated = ManifestDraft {
+            epoch: Epoch::new(epoch),
+            public_key: rotated.public_key().clone(),
+            ..world.draft(&segment, 2, *manifest.hash())
+        };
+        let _followed = state.follow(&signed(&rotated), NOW).unwrap();
+        let mut state = SyncState::decode(&state.encode(), &service()).unwrap();
+        let again = state.next_request(&contacts, 16, NOW, &mut world.rng);
+        assert_eq!(again.unwrap().unwrap().message() == lost, same);
+        // Nothing is carried over: then it isn't of use either.
+        state.forget_old();
+        let other = state.next_request(&contacts, 16, NOW, &mut world.rng);
+        assert_ne!(other.unwrap().unwrap().message(), lost);
+    }
 
     for length in 0..stored.len() {
         SyncState::decode(&stored[..length], &service()).unwrap_err();
@@ -270,7 +277,7 @@ fn a_member_notices_being_left_out_or_mislabelled() {
 }
 
 #[test]
-fn a_rotated_key_means_evaluating_again() {
+fn a_key_that_was_rotated_twice_means_evaluating_again() {
     let mut world = World::new();
     let segment = world.segment(&numbers(0..10));
     let first = world.draft(&segment, 1, [0; 32]);
@@ -285,14 +292,14 @@ fn a_rotated_key_means_evaluating_again() {
         .unwrap();
     let late = world.answer(&pending.message());
 
-    let rotated = Evaluator::new(Epoch::new(8), EvaluationKey::random(&mut world.rng));
+    let rotated = Evaluator::new(Epoch::new(9), EvaluationKey::random(&mut world.rng));
     let next = ManifestDraft {
-        epoch: Epoch::new(8),
+        epoch: Epoch::new(9),
         public_key: rotated.public_key().clone(),
         ..world.draft(&segment, 2, *signed(&first).hash())
     };
     let followed = state.follow(&signed(&next), NOW).unwrap();
-    assert_eq!(followed.forgotten, 10);
+    assert_eq!((followed.forgotten, followed.to_carry_over), (10, 0));
     assert_eq!(state.pending(&contacts), 10);
     state.finish(pending, &late).unwrap_err();
     assert_eq!(state.known(), 0);

@@ -5,9 +5,9 @@ use blindbook::{
     label::{Label, LabelLength},
     oprf::{BlindedElements, Encoding, Epoch, EvaluatedElements, Proof, UnblindedElement},
     wire::{
-        ChangeError, Consent, DecodeError, EnrolRequest, EnrolRequestError, Enrolment,
-        EvaluateRequest, EvaluateResponse, MembersResponse, Message, RefusedChange, Region,
-        RemoveRequest, Setting,
+        CarryOverRequest, CarryOverResponse, ChangeError, Consent, DecodeError, EnrolRequest,
+        EnrolRequestError, Enrolment, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
+        RefusedChange, Region, RemoveRequest, Setting,
     },
 };
 
@@ -65,6 +65,20 @@ fn remove_request() -> Vec<u8> {
 
 fn members_response() -> Vec<u8> {
     vec![1, 5, 0, 0, 0, 7, 0, 0, 0, 8, 0, 2, 0, 1, 1, 1, 3, 2]
+}
+
+fn carry_over_request() -> Vec<u8> {
+    let next = [0, 0, 0, 0, 0, 0, 1, 3];
+    join(&[&[1, 6], &EPOCH, &next, &[0, 2], &G, &G2])
+}
+
+fn carry_over_response() -> Vec<u8> {
+    let next = [0, 0, 0, 0, 0, 0, 1, 3];
+    let mut c = [0; 32];
+    c[0] = 3;
+    let mut s = [0; 32];
+    s[0] = 4;
+    join(&[&[1, 7], &EPOCH, &next, &G2, &[0, 2], &G, &G2, &c, &s])
 }
 
 fn enrolments() -> Vec<Enrolment> {
@@ -129,6 +143,22 @@ fn messages_are_encoded_as_drawn() {
         ],
     };
     assert_eq!(response.encode(), members_response());
+
+    let (from, to) = (epoch, Epoch::new(0x0103));
+    let request = CarryOverRequest {
+        from,
+        to,
+        blinded: BlindedElements::new(vec![G, G2]).unwrap(),
+    };
+    assert_eq!(request.encode(), carry_over_request());
+    let response = CarryOverResponse {
+        from,
+        to,
+        delta_key: G2,
+        carried: EvaluatedElements::new(vec![G, G2]).unwrap(),
+        proof: Proof::decode(&proof).unwrap(),
+    };
+    assert_eq!(response.encode(), carry_over_response());
 }
 
 #[test]
@@ -141,6 +171,8 @@ fn what_is_decoded_encodes_to_the_same_bytes() {
     check::<EnrolRequest>(&enrol_request());
     check::<RemoveRequest>(&remove_request());
     check::<MembersResponse>(&members_response());
+    check::<CarryOverRequest>(&carry_over_request());
+    check::<CarryOverResponse>(&carry_over_response());
 }
 
 #[test]
@@ -191,6 +223,8 @@ fn truncated_longer_and_foreign_messages_are_refused() {
     refusals::<EnrolRequest>(&enrol_request());
     refusals::<RemoveRequest>(&remove_request());
     refusals::<MembersResponse>(&members_response());
+    refusals::<CarryOverRequest>(&carry_over_request());
+    refusals::<CarryOverResponse>(&carry_over_response());
 }
 
 #[test]
@@ -203,6 +237,17 @@ fn a_count_that_lies_is_refused_before_memory_is_taken() {
         lying[22..24].copy_from_slice(&count.to_be_bytes());
         assert!(EnrolRequest::decode(&lying).is_err(), "{count}");
     }
+    // The proof of a carry-over is about one element more than are sent.
+    let most = [
+        &carry_over_request()[..18],
+        &[0xff; 2],
+        &vec![1; 65_535 * 32],
+    ]
+    .concat();
+    assert_eq!(
+        CarryOverRequest::decode(&most).unwrap_err(),
+        DecodeError::BadField("count")
+    );
     let none = [&[1, 1][..], &EPOCH, &[0, 0]].concat();
     assert!(matches!(
         EvaluateRequest::decode(&none).unwrap_err(),

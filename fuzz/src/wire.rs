@@ -1,7 +1,8 @@
 //! Every message decoder on the same bytes.
 
 use blindbook::wire::{
-    EnrolRequest, EvaluateRequest, EvaluateResponse, MembersResponse, Message, RemoveRequest,
+    CarryOverRequest, CarryOverResponse, EnrolRequest, EvaluateRequest, EvaluateResponse,
+    MembersResponse, Message, RemoveRequest,
 };
 
 /// At most one decoder takes the bytes, and what it took it gives back.
@@ -12,6 +13,8 @@ pub fn run(data: &[u8]) {
         round_trip::<EnrolRequest>(data),
         round_trip::<RemoveRequest>(data),
         round_trip::<MembersResponse>(data),
+        round_trip::<CarryOverRequest>(data),
+        round_trip::<CarryOverResponse>(data),
     ];
     assert!(taken.into_iter().filter(|&taken| taken).count() <= 1);
 }

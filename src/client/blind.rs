@@ -4,10 +4,9 @@ use alloc::{sync::Arc, vec::Vec};
 use core::fmt;
 
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use crate::{
-    group::{ENCODED_LENGTH, Element, Encoding, Scalar, random_scalars},
+    group::{Element, Encoding, Scalar, random_scalars},
     kernel::{Elements, FixedBase},
     oprf::{BatchSizeError, BlindedElements, InputTooLong, PublicKey, hash_to_group},
     suite::MAX_BATCH,
@@ -98,6 +97,10 @@ impl OprfClient {
         })
     }
 
+    pub(super) fn generator(&self) -> &FixedBase {
+        &self.0.generator
+    }
+
     pub(super) fn negated_key(&self) -> &FixedBase {
         &self.0.negated_key
     }
@@ -131,12 +134,8 @@ impl ExpectEvaluation {
     }
 
     /// The blinds, to be kept until the answer comes; a secret.
-    pub(super) fn blinds(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(self.blinds.len() * ENCODED_LENGTH));
-        for blind in &self.blinds {
-            out.extend_from_slice(&*Zeroizing::new(blind.encode()));
-        }
-        out
+    pub(super) fn blinds(&self) -> &[Scalar] {
+        &self.blinds
     }
 
     /// Awaits the answer to a request that was made before. `None` if it can't have been.

@@ -6,6 +6,7 @@
 //! SyncState::new / decode
 //!    | follow(verified manifest)             refuses rollback, forks, another key
 //!    | retain(identifiers)                   forgets contacts that are gone for long
+//!    | next_carry_over, finish_carry_over    after a rotation: what was paid for isn't paid again
 //!    | next_request(identifiers) --message-->          only what wasn't evaluated before
 //!    |    ^                                  |
 //!    |    '--- finish(answer) <--answer------'         verified before anything is kept
@@ -14,6 +15,7 @@
 //! encode
 //! ```
 
+mod carry_over;
 mod request;
 mod state;
 
@@ -40,8 +42,8 @@ use crate::{
     wire::{DecodeError, EvaluateResponse, Message},
 };
 
-use self::request::Unanswered;
-pub use self::{request::ExpectAnswer, state::StateError};
+pub use self::{carry_over::ExpectCarriedOver, request::ExpectAnswer, state::StateError};
+use self::{carry_over::Old, request::Unanswered};
 
 /// For how many days a contact that isn't in the address book any more stays known. It was paid for, and may be missing
 /// because of another file, a wrong region or an export that broke off.
@@ -51,7 +53,8 @@ const KEPT_DAYS: u32 = 30;
 type Fingerprint = [u8; 16];
 
 /// What a client keeps: where it stands in the chain of manifests, the unblinded element of every contact that was
-/// evaluated in this epoch, a request that may have been paid, and which part of the set it reads.
+/// evaluated in this epoch or is to be carried over to it, a request that may have been paid, and which part of the set it
+/// reads.
 ///
 /// # Security
 ///
@@ -63,6 +66,8 @@ pub struct SyncState {
     chain: Option<ChainState>,
     client: Option<OprfClient>,
     known: BTreeMap<Fingerprint, Known>,
+    /// What is to be carried over from the epoch before.
+    old: Option<Old>,
     /// What may have been paid and wasn't answered.
     request: Option<Unanswered>,
     /// What is fetched of the set in this epoch, if it isn't read whole.
@@ -106,8 +111,10 @@ pub enum SyncError {
 pub struct Followed {
     /// Whether manifests between the last one and this one were missed.
     pub advance: Advance,
-    /// Contacts that have to be evaluated again, because the key was rotated.
+    /// Contacts that have to be evaluated again, because the key was rotated and they can't be carried over.
     pub forgotten: usize,
+    /// Contacts that can be [carried over](SyncState::next_carry_over), because the key was rotated once.
+    pub to_carry_over: usize,
     /// The rules by which the service's registrars normalise, if they aren't ours: contacts whose spelling
     /// the two treat differently are missed. An update of the app is due.
     pub other_normalisation: Option<NormalisationProfile>,
@@ -124,6 +131,7 @@ impl SyncState {
             chain: None,
             client: None,
             known: BTreeMap::new(),
+            old: None,
             request: None,
             part: None,
         }
@@ -162,12 +170,12 @@ impl SyncState {
             .chain
             .as_ref()
             .is_some_and(|chain| chain.epoch() != next.epoch());
-        let forgotten = if rotated { self.known.len() } else { 0 };
-        if rotated {
-            self.known.clear();
-            self.request = None;
+        let forgotten = if rotated {
             self.part = None;
-        }
+            self.rotate(next.epoch())
+        } else {
+            0
+        };
         if rotated || self.client.is_none() {
             self.client = Some(OprfClient::new(next.public_key().clone()));
         }
@@ -176,6 +184,7 @@ impl SyncState {
         Ok(Followed {
             advance,
             forgotten,
+            to_carry_over: self.to_carry_over(),
             other_normalisation: Some(profile)
                 .filter(|profile| *profile != NormalisationProfile::CURRENT),
         })
@@ -192,8 +201,8 @@ impl SyncState {
             .iter()
             .map(|identifier| self.fingerprint(identifier))
             .collect();
-        let before = self.known.len();
-        self.known.retain(|print, known| {
+        let before = self.known.len() + self.to_carry_over();
+        let keep = |print: &Fingerprint, known: &mut Known| {
             known.absent_since = match known.absent_since {
                 _ if there.contains(print) => 0,
                 0 => today,
@@ -201,19 +210,26 @@ impl SyncState {
                 since => since.min(today),
             };
             known.absent_since == 0 || today - known.absent_since < KEPT_DAYS
-        });
-        before - self.known.len()
+        };
+        self.known.retain(keep);
+        if let Some(old) = &mut self.old {
+            old.known.retain(keep);
+        }
+        before - self.known.len() - self.to_carry_over()
     }
 
-    /// How many of `identifiers` haven't been evaluated in this epoch.
+    /// How many of `identifiers` haven't been evaluated in this epoch, or carried over to it.
     #[must_use]
     pub fn pending(&self, identifiers: &[Identifier]) -> usize {
-        self.unknown(identifiers).count()
+        let pending = |identifier: &&Identifier| self.unblinded(identifier).is_none();
+        identifiers.iter().filter(pending).count()
     }
 
     /// Makes the next request, or `None` if nothing is pending or `budget` doesn't pay the smallest one. If the last
     /// one wasn't answered in the 23 hours before `now`, it's that one again, whatever it cost: it may have been paid,
-    /// and isn't charged again.
+    /// and isn't charged again. That holds over one rotation, too.
+    ///
+    /// What can be [carried over](Self::next_carry_over) isn't asked for: that is paid already.
     ///
     /// Store the state before the request is sent, and tell it with [`refused`](Self::refused) if the service won't
     /// answer. `now` is in seconds since 1970-01-01T00:00:00Z.
@@ -235,13 +251,16 @@ impl SyncState {
         let (Some(chain), Some(client)) = (&self.chain, &self.client) else {
             return Err(SyncError::NoManifest);
         };
-        if let Some(request) = self.request.take()
-            && let Some(expect) = request.resume(client, chain.epoch(), now)
-        {
-            self.request = Some(request);
-            return Ok(Some(expect));
+        if let Some(request) = self.request.take() {
+            let old = self.old.as_ref().filter(|old| old.epoch == request.epoch);
+            let old = old.map(|old| OprfClient::new(old.public_key.clone()));
+            if let Some(expect) = request.resume(old.as_ref().unwrap_or(client), now) {
+                self.request = Some(request);
+                return Ok(Some(expect));
+            }
         }
-        let Some((class, count)) = padding::choose(self.pending(identifiers), budget) else {
+        let pending = self.unknown(identifiers).count();
+        let Some((class, count)) = padding::choose(pending, budget) else {
             return Ok(None);
         };
         let (prints, inputs): (Vec<Fingerprint>, Vec<&[u8]>) = self
@@ -255,13 +274,14 @@ impl SyncState {
             prints,
             expect,
         };
-        self.request = Some(Unanswered::new(&expect, now));
+        self.request = Some(expect.unanswered(now));
         Ok(Some(expect))
     }
 
     /// Takes a request back that the service refused: it wasn't charged, and the next one may be a smaller one.
     pub fn refused(&mut self, expect: ExpectAnswer) {
-        self.request.take_if(|request| request.is_of(&expect));
+        self.request
+            .take_if(|request| request.is(expect.expect.request()));
     }
 
     /// Verifies an answer and keeps what it says; returns how many contacts were evaluated by it.
@@ -271,13 +291,15 @@ impl SyncState {
     /// The answer isn't the one that was asked for; nothing of it is kept.
     pub fn finish(&mut self, expect: ExpectAnswer, answer: &[u8]) -> Result<usize, SyncError> {
         let response = EvaluateResponse::decode(answer)?;
-        if response.epoch != expect.epoch || self.epoch() != Some(expect.epoch) {
+        let ours = self.epoch() == Some(expect.epoch);
+        let old = self.old.as_mut().filter(|old| old.epoch == expect.epoch);
+        if response.epoch != expect.epoch || !(ours || old.is_some()) {
             return Err(FinalizeError.into());
         }
         let answered = self
             .request
             .as_ref()
-            .is_some_and(|request| request.is_of(&expect));
+            .is_some_and(|request| request.is(expect.expect.request()));
         let unblinded = expect
             .expect
             .finalize(&response.evaluated, &response.proof)?;
@@ -289,7 +311,11 @@ impl SyncState {
             unblinded,
             absent_since: 0,
         });
-        self.known.extend(expect.prints.into_iter().zip(known));
+        let learned = expect.prints.into_iter().zip(known);
+        match old {
+            Some(old) => old.known.extend(learned),
+            None => self.known.extend(learned),
+        }
         Ok(count)
     }
 
@@ -314,7 +340,11 @@ impl SyncState {
         identifiers
             .iter()
             .map(|identifier| (self.fingerprint(identifier), identifier))
-            .filter(|(print, _)| !self.known.contains_key(print))
+            .filter(|(print, _)| {
+                let old = self.old.as_ref();
+                !self.known.contains_key(print)
+                    && !old.is_some_and(|old| old.known.contains_key(print))
+            })
     }
 
     fn fingerprint(&self, identifier: &Identifier) -> Fingerprint {
@@ -333,6 +363,7 @@ impl fmt::Debug for SyncState {
         f.debug_struct("SyncState")
             .field("chain", &self.chain)
             .field("known", &self.known.len())
+            .field("to_carry_over", &self.to_carry_over())
             .finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@
 //! | `wrong-epoch` | 409 | the key was rotated: fetch the manifest |
 //! | `wrong-label-length` | 409 | not the length of the service's labels |
 //! | `quota-exhausted` | 429 | `Retry-After` says when the same request can succeed |
+//! | `carry-over-exhausted` | 429 | fewer elements were evaluated in the epoch before; `RateLimit` says how many are left |
 //! | `request-rate` | 429 | `Retry-After` |
 //! | `request-too-large` | 413 | more elements than one request may have |
 //! | `network-exhausted` | 429 | new accounts of this network have used what they may; `Retry-After` |
@@ -270,6 +271,11 @@ impl From<Refusal> for Problem {
                 "quota-exhausted",
                 StatusCode::TOO_MANY_REQUESTS,
                 "the quota is exhausted",
+            ),
+            RefusalReason::CarryOver => (
+                "carry-over-exhausted",
+                StatusCode::TOO_MANY_REQUESTS,
+                "fewer elements can be carried over",
             ),
             RefusalReason::NetworkElements => (
                 "network-exhausted",

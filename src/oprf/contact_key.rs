@@ -48,7 +48,7 @@ impl ServiceId {
 }
 
 /// The period of one evaluation key. Counted up by rotation, never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(u64);
 
 impl Epoch {
@@ -62,6 +62,15 @@ impl Epoch {
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
+    }
+
+    /// The epoch that a rotation leads to; `None` behind the last one.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        match self.0.checked_add(1) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
     }
 }
 

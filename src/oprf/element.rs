@@ -64,6 +64,11 @@ impl<Kind> Batch<Kind> {
         &self.encodings
     }
 
+    /// Takes the encodings out.
+    pub(crate) fn into_encodings(self) -> Vec<Encoding> {
+        self.encodings
+    }
+
     /// How many elements there are: 1 to 65,535.
     #[allow(clippy::len_without_is_empty, reason = "a batch is never empty")]
     #[must_use]

@@ -13,6 +13,7 @@
 
 mod activity;
 mod charge;
+mod claim;
 mod debit;
 mod gcra;
 mod meter;
@@ -24,7 +25,8 @@ use core::{error::Error, fmt, future::Future, num::NonZeroU32};
 
 pub use activity::{AccountKind, Activity, Hour, NetworkActivity};
 pub use charge::charge;
-pub use debit::{Bucket, Debit, Draw, ReplayKey, Shares, Suspect};
+pub use claim::Claim;
+pub use debit::{Bucket, Debit, Draw, Purpose, ReplayKey, Shares, Suspect};
 pub(crate) use gcra::DAY;
 pub use gcra::Limit;
 pub(super) use meter::seen_row;
@@ -151,6 +153,43 @@ impl Permit {
     }
 }
 
+/// The right to one carry-over of one batch to one epoch.
+///
+/// Made by [`Quota::admit_carry_over`] alone, consumed by the carry-over. It isn't a [`Permit`]: what it cost is what was
+/// evaluated in the old epoch, which buys nothing new.
+#[derive(Debug)]
+#[must_use = "the elements have been taken off"]
+pub struct CarryOverPermit(Permit);
+
+impl CarryOverPermit {
+    /// How many elements may be carried over.
+    #[must_use]
+    pub fn elements(&self) -> u32 {
+        self.0.elements()
+    }
+
+    /// The epoch to which they may be.
+    #[must_use]
+    pub fn to(&self) -> Epoch {
+        self.0.epoch()
+    }
+
+    /// Whether this is the batch that may be.
+    #[must_use]
+    pub fn covers(&self, request_digest: &[u8; 32]) -> bool {
+        self.0.covers(request_digest)
+    }
+}
+
+/// An admitted carry-over.
+#[derive(Debug)]
+pub struct CarryOverAdmission {
+    /// The right to it.
+    pub permit: CarryOverPermit,
+    /// What it left behind.
+    pub receipt: Receipt,
+}
+
 /// An admitted request.
 #[derive(Debug)]
 pub struct Admission {
@@ -205,6 +244,30 @@ impl<S: QuotaStore> Quota<S> {
     #[must_use]
     pub fn store(&self) -> &S {
         &self.store
+    }
+
+    /// Takes a carry-over off what the account has had evaluated in the epoch before, durably, and permits it.
+    ///
+    /// `charge` is about the epoch that is carried over to. It isn't drawn from the account's elements, nor from what accounts
+    /// share. The same bytes within 24 hours are permitted again and take nothing.
+    ///
+    /// # Errors
+    ///
+    /// The quota refuses; or the store can't answer.
+    pub async fn admit_carry_over(
+        &self,
+        charge: Charge,
+    ) -> Result<CarryOverAdmission, AdmitError<S::Error>> {
+        let permit = CarryOverPermit(Permit {
+            elements: charge.elements,
+            request_digest: charge.request_digest,
+            epoch: charge.epoch,
+        });
+        let outcome = self.store.charge(self.policy.carry_over(charge)).await;
+        match outcome.map_err(AdmitError::Store)? {
+            ChargeOutcome::Admitted(receipt) => Ok(CarryOverAdmission { permit, receipt }),
+            ChargeOutcome::Refused(refusal) => Err(AdmitError::Refused(refusal)),
+        }
     }
 
     /// Charges for an evaluation, durably, and permits it.

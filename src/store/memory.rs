@@ -5,6 +5,7 @@ mod incident;
 mod ledger;
 mod members;
 mod quota;
+mod rotation;
 mod settings;
 
 use std::{
@@ -26,8 +27,10 @@ use crate::{
     server::{
         directory::{Audience, BatchOutcome, Member, MemberBatch, MemberRows, change},
         quota::{
-            ChargeOutcome, ChargeRows, Day, DayRow, Debit, Hour, Meter, QuotaStore, Suspect, charge,
+            AccountKey, ChargeOutcome, ChargeRows, Claim, Day, DayRow, Debit, Hour, Meter,
+            QuotaStore, Suspect, charge,
         },
+        rotation::Rotation,
     },
     timestamp::Timestamp,
 };
@@ -48,6 +51,7 @@ struct Rows {
     /// The keys of `charged`, oldest first.
     order: VecDeque<(Timestamp, Box<[u8]>)>,
     evaluations: HashMap<u64, u64>,
+    claims: HashMap<AccountKey, Claim>,
     ledger: Ledger,
     incident: Incidents,
     members: BTreeMap<MemberKey, Member>,
@@ -57,6 +61,10 @@ struct Rows {
     changed: BTreeMap<MemberKey, u64>,
     progress: Progress,
     manifests: Vec<StoredManifest>,
+    rotation: Option<Rotation>,
+    rekey_again: BTreeSet<Encoding>,
+    /// The one that a rotation has switched to.
+    epoch: Epoch,
 }
 
 impl MemoryStore {
@@ -71,6 +79,19 @@ impl MemoryStore {
         self.0
             .lock()
             .map_err(|_: PoisonError<_>| StoreError::Closed)
+    }
+}
+
+impl Rows {
+    fn append_manifest(&mut self, manifest: StoredManifest, settled: Settled) -> bool {
+        let next = self.manifests.last().map_or(1, |last| last.sequence + 1);
+        if manifest.sequence != next {
+            return false;
+        }
+        self.manifests.push(manifest);
+        self.changed.retain(|_, number| *number > settled.changes);
+        self.progress.settled = settled;
+        true
     }
 }
 
@@ -91,7 +112,11 @@ impl QuotaStore for MemoryStore {
 
 impl Store for MemoryStore {
     async fn change_members(&self, batch: MemberBatch) -> Result<BatchOutcome, StoreError> {
-        Ok(never(change(&mut *self.rows()?, batch)))
+        let mut rows = self.rows()?;
+        if batch.epoch < rows.epoch {
+            return Err(StoreError::EpochOver);
+        }
+        Ok(never(change(&mut *rows, batch)))
     }
 
     async fn findable(
@@ -225,15 +250,7 @@ impl Store for MemoryStore {
         manifest: StoredManifest,
         settled: Settled,
     ) -> Result<bool, StoreError> {
-        let mut rows = self.rows()?;
-        let next = rows.manifests.last().map_or(1, |last| last.sequence + 1);
-        if manifest.sequence != next {
-            return Ok(false);
-        }
-        rows.manifests.push(manifest);
-        rows.changed.retain(|_, number| *number > settled.changes);
-        rows.progress.settled = settled;
-        Ok(true)
+        Ok(self.rows()?.append_manifest(manifest, settled))
     }
 }
 

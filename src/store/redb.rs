@@ -16,6 +16,7 @@ mod evidence;
 mod incident;
 mod ledger;
 mod member;
+mod rotation;
 mod settings;
 mod tables;
 #[cfg(test)]
@@ -133,8 +134,14 @@ impl QuotaStore for RedbStore {
 impl Store for RedbStore {
     async fn change_members(&self, batch: MemberBatch) -> Result<BatchOutcome, StoreError> {
         self.writer
-            .submit(batch.changes.len(), |tables| change(tables, batch))
-            .await
+            .submit(batch.changes.len(), |tables| {
+                if tables.is_over(batch.epoch)? {
+                    return Ok(None);
+                }
+                change(tables, batch).map(Some)
+            })
+            .await?
+            .ok_or(StoreError::EpochOver)
     }
 
     async fn findable(

@@ -22,6 +22,10 @@ pub enum Kind {
     RemoveRequest = 4,
     /// What became of either.
     MembersResponse = 5,
+    /// Blinded results of the epoch before.
+    CarryOverRequest = 6,
+    /// What they are in this epoch, and the proof.
+    CarryOverResponse = 7,
 }
 
 /// Bytes that aren't the message that was expected. The sender is to blame.

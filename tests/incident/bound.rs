@@ -105,9 +105,7 @@ fn change(store: &MemoryStore, number: usize, change: Change, time: Timestamp) {
 }
 
 fn play(store: &MemoryStore, events: &[(u64, Event)]) -> World {
-    let mut policy = Policy::default();
-    policy.ledger.behind_hours = u32::MAX;
-    let quota = Quota::new(policy, store).unwrap();
+    let quota = Quota::new(Policy::default(), store).unwrap();
     let mut world = World::default();
     let mut next = 0;
     let mut publish_until = |world: &mut World, day: u64| {

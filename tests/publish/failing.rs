@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use blindbook::{
     Timestamp,
     label::Label,
-    oprf::{Encoding, Epoch},
+    oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::{BatchOutcome, Choice, ChoiceOutcome, Identity, MemberBatch, Window},
         incident::{HandOut, Incident, Lease, Notice, NoticeId, Tally},
@@ -13,11 +13,12 @@ use blindbook::{
             AccountKey, Activity, ChargeOutcome, Debit, Hour, NetworkActivity, NetworkKey,
             QuotaStore, Suspect,
         },
+        rotation::{self, Rotation, RotationKind},
     },
     store::{
-        AffectedPage, BucketKey, Changed, EvidenceStore, Findable, IncidentStore, LabelledPage,
-        LedgerStore, MemoryStore, Progress, SettingStore, Settled, Store, StoreError,
-        StoredManifest, Swept,
+        AffectedPage, BucketKey, Changed, DroppedClaims, EvidenceStore, Findable, IncidentStore,
+        LabelledPage, LedgerStore, MemoryStore, Progress, Rekeyed, RotationStore, SettingStore,
+        Settled, Store, StoreError, StoredManifest, Swept, Switched,
     },
 };
 
@@ -85,6 +86,65 @@ impl LedgerStore for Failing {
         limit: usize,
     ) -> Result<Vec<(NetworkKey, NetworkActivity)>, StoreError> {
         self.inner.open_network_activity(hour, after, limit).await
+    }
+}
+
+impl RotationStore for Failing {
+    async fn rotation(&self) -> Result<Option<Rotation>, StoreError> {
+        self.inner.rotation().await
+    }
+
+    async fn begin_rotation(&self, from: Epoch, kind: RotationKind) -> Result<bool, StoreError> {
+        self.inner.begin_rotation(from, kind).await
+    }
+
+    async fn harden_rotation(&self) -> Result<bool, StoreError> {
+        self.inner.harden_rotation().await
+    }
+
+    async fn to_rekey(
+        &self,
+        after: Option<Encoding>,
+        limit: usize,
+    ) -> Result<Vec<UnblindedElement>, StoreError> {
+        self.inner.to_rekey(after, limit).await
+    }
+
+    async fn to_rekey_again(&self, limit: usize) -> Result<Vec<UnblindedElement>, StoreError> {
+        self.inner.to_rekey_again(limit).await
+    }
+
+    async fn rekey(&self, members: Rekeyed) -> Result<(), StoreError> {
+        self.inner.rekey(members).await
+    }
+
+    async fn switch_epoch(
+        &self,
+        manifest: StoredManifest,
+        settled: Settled,
+        window: Option<rotation::Window>,
+    ) -> Result<Switched, StoreError> {
+        self.inner.switch_epoch(manifest, settled, window).await
+    }
+
+    async fn end_window(&self, at: Option<Timestamp>) -> Result<bool, StoreError> {
+        self.inner.end_window(at).await
+    }
+
+    async fn drop_old(&self, limit: usize) -> Result<usize, StoreError> {
+        self.inner.drop_old(limit).await
+    }
+
+    async fn drop_claims(
+        &self,
+        after: Option<AccountKey>,
+        limit: usize,
+    ) -> Result<DroppedClaims, StoreError> {
+        self.inner.drop_claims(after, limit).await
+    }
+
+    async fn finish_rotation(&self) -> Result<(), StoreError> {
+        self.inner.finish_rotation().await
     }
 }
 

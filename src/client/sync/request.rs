@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::Fingerprint;
 use crate::{
     client::{ExpectEvaluation, OprfClient},
+    group::{ENCODED_LENGTH, Scalar},
     oprf::{BlindedElements, Encoding, Epoch},
     wire::{EvaluateRequest, Message},
 };
@@ -47,10 +48,21 @@ impl ExpectAnswer {
     pub fn contacts(&self) -> usize {
         self.prints.len()
     }
+
+    pub(super) fn unanswered(&self, now: u64) -> Unanswered {
+        let Self {
+            epoch,
+            prints,
+            expect,
+        } = self;
+        Unanswered::new(*epoch, now, prints, expect.blinds(), expect.request())
+    }
 }
 
-/// What is kept of a request of this epoch that may have been paid.
+/// What is kept of a request that may have been paid.
 pub(super) struct Unanswered {
+    /// The epoch that results are in.
+    pub(super) epoch: Epoch,
     /// In seconds since 1970-01-01T00:00:00Z.
     pub(super) made: u64,
     pub(super) prints: Vec<Fingerprint>,
@@ -60,35 +72,50 @@ pub(super) struct Unanswered {
 }
 
 impl Unanswered {
-    pub(super) fn new(expect: &ExpectAnswer, now: u64) -> Self {
+    pub(super) fn new(
+        epoch: Epoch,
+        now: u64,
+        prints: &[Fingerprint],
+        blinds: &[Scalar],
+        request: &BlindedElements,
+    ) -> Self {
+        // Of the final size at once: a vector that grows leaves copies of secrets behind.
+        let mut encoded = Zeroizing::new(Vec::with_capacity(blinds.len() * ENCODED_LENGTH));
+        for blind in blinds {
+            encoded.extend_from_slice(&*Zeroizing::new(blind.encode()));
+        }
         Self {
+            epoch,
             made: now,
-            prints: expect.prints.clone(),
-            blinds: expect.expect.blinds(),
-            request: expect.expect.request().clone(),
+            prints: prints.to_vec(),
+            blinds: encoded,
+            request: request.clone(),
         }
     }
 
-    /// The same request again, if it isn't too old to be answered for nothing.
-    pub(super) fn resume(
-        &self,
-        client: &OprfClient,
-        epoch: Epoch,
-        now: u64,
-    ) -> Option<ExpectAnswer> {
-        if now.saturating_sub(self.made) > KEPT {
+    /// Whether it isn't too old to be answered for nothing.
+    pub(super) fn is_fresh(&self, now: u64) -> bool {
+        now.saturating_sub(self.made) <= KEPT
+    }
+
+    pub(super) fn blinds(&self) -> &[Encoding] {
+        self.blinds.as_chunks().0
+    }
+
+    /// The same request for an evaluation again, if it isn't too old.
+    pub(super) fn resume(&self, client: &OprfClient, now: u64) -> Option<ExpectAnswer> {
+        if !self.is_fresh(now) {
             return None;
         }
-        let blinds: &[Encoding] = self.blinds.as_chunks().0;
         Some(ExpectAnswer {
-            epoch,
+            epoch: self.epoch,
             prints: self.prints.clone(),
-            expect: ExpectEvaluation::resume(client, blinds, &self.request)?,
+            expect: ExpectEvaluation::resume(client, self.blinds(), &self.request)?,
         })
     }
 
-    pub(super) fn is_of(&self, expect: &ExpectAnswer) -> bool {
-        self.request.encodings() == expect.expect.request().encodings()
+    pub(super) fn is(&self, request: &BlindedElements) -> bool {
+        self.request.encodings() == request.encodings()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     server::{
         Timestamp,
         quota::{
-            AccountKey, AccountKind, Activity, Bucket, ChargeRows, Day, DayRow, Hour, Meter,
+            AccountKey, AccountKind, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter,
             NetworkActivity, NetworkKey, ReplayKey, Suspect,
         },
     },
@@ -53,6 +53,12 @@ impl ChargeRows for Rows {
         unreachable!()
     }
     fn network_activity(&mut self, _: Hour, _: &NetworkKey) -> Answer<Option<NetworkActivity>> {
+        unreachable!()
+    }
+    fn claim(&mut self, _: &AccountKey) -> Answer<Option<Claim>> {
+        unreachable!()
+    }
+    fn set_claim(&mut self, _: &AccountKey, _: Claim) -> Answer<()> {
         unreachable!()
     }
     fn set_latest(&mut self, _: Timestamp) -> Answer<()> {

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::{
-    Bucket, ChargeOutcome, ChargeRows, Day, DayRow, Debit, Draw, Meter, MeterRule, QuotaStatus,
-    Receipt, Refusal, RefusalReason, Shares, Suspect, Usage,
+    Bucket, ChargeOutcome, ChargeRows, Claim, Day, DayRow, Debit, Draw, Meter, MeterRule, Purpose,
+    QuotaStatus, Receipt, Refusal, RefusalReason, Shares, Suspect, Usage,
     activity::{Asked, record},
     meter::day_row,
 };
@@ -22,7 +22,8 @@ use crate::server::Timestamp;
 /// 4. *Repeated request.* Within 24 hours: admitted, and no elements are drawn.
 /// 5. *Size*, *key budget*.
 /// 6. *Elements*: of the account; of its networks and of all young accounts while it is young; of everybody. All
-///    draws are decided before the first one is written, and either all are written or none.
+///    draws are decided before the first one is written, and either all are written or none. A carry-over is drawn from the
+///    account's [`Claim`] instead, and from nothing else.
 ///
 /// Whatever is decided from the request rate on is counted in the hour's [`Activity`](super::Activity), in the same step.
 ///
@@ -33,7 +34,11 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
     let latest = rows.latest()?.unwrap_or(debit.at);
     let now = latest.max(debit.at);
     let level = rows.level(&debit.elements.bucket)?;
-    let refuse = |reason, retry_after| Ok(debit.refuse(reason, retry_after, level, now));
+    let status = match debit.purpose {
+        Purpose::Evaluation => debit.status(level, now),
+        Purpose::CarryOver => debit.claim_status(rows.claim(&debit.account)?),
+    };
+    let refuse = |reason, retry_after| Ok(refused(reason, retry_after, status));
 
     if debit.at.saturating_add(debit.clock_back) < latest {
         let wait = latest.saturating_since(debit.at.saturating_add(debit.clock_back));
@@ -46,7 +51,7 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
         let wait = (until < Timestamp::MAX).then(|| until.saturating_since(now));
         return refuse(reason, wait);
     }
-    let outcome = draw(rows, debit, level, now)?;
+    let outcome = draw(rows, debit, level, status, now)?;
     record(rows, debit, now, asked(debit, &outcome))?;
     Ok(outcome)
 }
@@ -56,9 +61,10 @@ fn draw<R: ChargeRows>(
     rows: &mut R,
     debit: &Debit,
     level: Option<Timestamp>,
+    status: QuotaStatus,
     now: Timestamp,
 ) -> Result<ChargeOutcome, R::Error> {
-    let refuse = |reason, retry_after| Ok(debit.refuse(reason, retry_after, level, now));
+    let refuse = |reason, retry_after| Ok(refused(reason, retry_after, status));
     let requests = &debit.requests;
     let requests_level = rows.level(&requests.bucket)?;
     let Some(requests_level) = requests.limit.draw(requests_level, 1, now) else {
@@ -74,7 +80,7 @@ fn draw<R: ChargeRows>(
         .is_some_and(|then| now.saturating_since(then) < debit.replay_window);
     if replayed {
         return Ok(ChargeOutcome::Admitted(Receipt {
-            status: debit.status(level, now),
+            status,
             replayed,
             key_evaluations: evaluations,
             young: None,
@@ -86,6 +92,25 @@ fn draw<R: ChargeRows>(
     if count > debit.elements_per_request {
         let limit = debit.elements_per_request;
         return refuse(RefusalReason::RequestTooLarge { limit }, None);
+    }
+    let claim = match debit.shared {
+        // Who enrols carries nothing over.
+        None => None,
+        Some(_) => rows.claim(&debit.account)?,
+    };
+    if debit.purpose == Purpose::CarryOver {
+        let Some(claim) = Claim::carried_over(claim, debit.epoch, count) else {
+            return refuse(RefusalReason::CarryOver, None);
+        };
+        rows.set_claim(&debit.account, claim)?;
+        rows.set_charged(&debit.replay_key, now)?;
+        return Ok(ChargeOutcome::Admitted(Receipt {
+            status: debit.claim_status(Some(claim)),
+            replayed,
+            key_evaluations: evaluations,
+            young: None,
+            service: None,
+        }));
     }
     let evaluations = evaluations.saturating_add(u64::from(count));
     if evaluations > debit.key_budget {
@@ -101,6 +126,10 @@ fn draw<R: ChargeRows>(
         return refuse(reason, wait.zip(request_wait).map(|(a, b)| a.max(b)));
     }
     plan.write(rows)?;
+    if debit.shared.is_some() {
+        let claim = Claim::evaluated(claim, debit.epoch, count);
+        rows.set_claim(&debit.account, claim)?;
+    }
     rows.set_evaluations(debit.epoch, evaluations)?;
     rows.set_charged(&debit.replay_key, now)?;
     Ok(ChargeOutcome::Admitted(Receipt {
@@ -119,6 +148,10 @@ fn asked(debit: &Debit, outcome: &ChargeOutcome) -> Asked {
             ..Asked::default()
         },
         ChargeOutcome::Admitted(receipt) if receipt.replayed => Asked::default(),
+        ChargeOutcome::Admitted(_) if debit.purpose == Purpose::CarryOver => Asked {
+            carried: debit.count.get(),
+            ..Asked::default()
+        },
         ChargeOutcome::Admitted(receipt) => Asked {
             elements: debit.count.get(),
             emptied: receipt.status.remaining < receipt.status.capacity / 10,
@@ -274,20 +307,6 @@ impl Plan {
 }
 
 impl Debit {
-    fn refuse(
-        &self,
-        reason: RefusalReason,
-        retry_after: Option<Duration>,
-        level: Option<Timestamp>,
-        now: Timestamp,
-    ) -> ChargeOutcome {
-        ChargeOutcome::Refused(Refusal {
-            reason,
-            retry_after,
-            status: self.status(level, now),
-        })
-    }
-
     fn status(&self, level: Option<Timestamp>, now: Timestamp) -> QuotaStatus {
         QuotaStatus {
             remaining: self.elements.limit.remaining(level, now),
@@ -295,4 +314,24 @@ impl Debit {
             refill_per_day: self.refill_per_day,
         }
     }
+
+    fn claim_status(&self, claim: Option<Claim>) -> QuotaStatus {
+        QuotaStatus {
+            remaining: Claim::left(claim, self.epoch),
+            capacity: 0,
+            refill_per_day: 0,
+        }
+    }
+}
+
+fn refused(
+    reason: RefusalReason,
+    retry_after: Option<Duration>,
+    status: QuotaStatus,
+) -> ChargeOutcome {
+    ChargeOutcome::Refused(Refusal {
+        reason,
+        retry_after,
+        status,
+    })
 }

@@ -94,10 +94,11 @@ impl ReplayKey {
     pub const LENGTH: usize = 77;
 
     /// `account[32] || digest[32] || epoch_be[8] || elements_be[4] || scope[1]`.
-    fn new(charge: &Charge) -> Self {
-        let scope = match charge.scope {
-            Scope::Discover => 1,
-            Scope::Enrol => 2,
+    fn new(charge: &Charge, purpose: Purpose) -> Self {
+        let scope = match (purpose, charge.scope) {
+            (Purpose::Evaluation, Scope::Discover) => 1,
+            (Purpose::Evaluation, Scope::Enrol) => 2,
+            (Purpose::CarryOver, _) => 3,
         };
         let mut key = [scope; Self::LENGTH];
         let parts: [&[u8]; 4] = [
@@ -119,10 +120,22 @@ impl ReplayKey {
     }
 }
 
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// An evaluation.
+    Evaluation,
+    /// A carry-over to the epoch of the charge.
+    CarryOver,
+}
+
 /// A charge with the limits that apply to it: all that a store has to know.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Debit {
+    /// What for.
+    pub purpose: Purpose,
     /// The bucket that pays for the elements.
     pub elements: Draw,
     /// The bucket that pays for the request.
@@ -205,6 +218,7 @@ impl Policy {
             Scope::Enrol => None,
         };
         Debit {
+            purpose: Purpose::Evaluation,
             elements,
             requests,
             shared,
@@ -212,13 +226,23 @@ impl Policy {
             count: charge.elements,
             elements_per_request,
             refill_per_day,
-            replay_key: ReplayKey::new(&charge),
+            replay_key: ReplayKey::new(&charge, Purpose::Evaluation),
             replay_window: self.replay.window(),
             epoch: charge.epoch,
             key_budget: self.key.refuse,
             clock_back: self.clock.back(),
             clock_ahead: self.clock.ahead(),
             at: charge.at,
+        }
+    }
+
+    /// Looks up the limits that apply to a carry-over.
+    #[must_use]
+    pub fn carry_over(&self, charge: Charge) -> Debit {
+        Debit {
+            purpose: Purpose::CarryOver,
+            replay_key: ReplayKey::new(&charge, Purpose::CarryOver),
+            ..self.debit(charge)
         }
     }
 

@@ -4,15 +4,15 @@ use core::{fmt, time::Duration};
 
 use super::Usage;
 
-/// What an account has left.
+/// What an account has left: of its bucket, or, if it asked for a carry-over, of what it can carry over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuotaStatus {
-    /// Elements that it could have evaluated now.
+    /// Elements that it could have evaluated now, or carry over.
     pub remaining: u32,
-    /// Elements that its full bucket holds now.
+    /// Elements that its full bucket holds now; 0 for a carry-over.
     pub capacity: u32,
-    /// Elements that it gains in a day.
+    /// Elements that it gains in a day; 0 for a carry-over.
     pub refill_per_day: u32,
 }
 
@@ -61,6 +61,8 @@ pub struct Refusal {
 pub enum RefusalReason {
     /// Too many requests. Nothing was taken.
     RequestRate,
+    /// Fewer elements were evaluated in the epoch before than are to be carried over. A request was taken.
+    CarryOver,
     /// The bucket doesn't hold enough elements now. A request was taken.
     Elements,
     /// The young accounts of this network have discovered what they may for now. A request was taken.
@@ -92,6 +94,9 @@ impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RequestRate => f.write_str("too many requests"),
+            Self::CarryOver => {
+                f.write_str("fewer elements were evaluated before than are to be carried over")
+            }
             Self::Elements => f.write_str("fewer elements are left than were asked for"),
             Self::NetworkElements => {
                 f.write_str("new accounts of this network have used what they may for now")

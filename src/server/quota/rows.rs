@@ -1,8 +1,8 @@
 //! What the charging function reads and writes.
 
 use super::{
-    AccountKey, Activity, Bucket, Day, DayRow, Hour, Meter, NetworkActivity, NetworkKey, ReplayKey,
-    Suspect,
+    AccountKey, Activity, Bucket, Claim, Day, DayRow, Hour, Meter, NetworkActivity, NetworkKey,
+    ReplayKey, Suspect,
 };
 use crate::{oprf::Epoch, server::Timestamp};
 
@@ -56,6 +56,13 @@ pub trait ChargeRows {
     ///
     /// The row can't be read.
     fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, Self::Error>;
+
+    /// What an account has had evaluated and may carry over; `None` if that is nothing.
+    ///
+    /// # Errors
+    ///
+    /// The row can't be read.
+    fn claim(&mut self, account: &AccountKey) -> Result<Option<Claim>, Self::Error>;
 
     /// What an account has done in an hour; `None` if it hasn't asked.
     ///
@@ -113,6 +120,13 @@ pub trait ChargeRows {
     ///
     /// The row can't be written.
     fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), Self::Error>;
+
+    /// Replaces [`Self::claim`]. It isn't swept while anything can be carried over.
+    ///
+    /// # Errors
+    ///
+    /// The row can't be written.
+    fn set_claim(&mut self, account: &AccountKey, claim: Claim) -> Result<(), Self::Error>;
 
     /// Replaces [`Self::activity`].
     ///

@@ -6,7 +6,7 @@ use super::Rows;
 use crate::{
     oprf::Epoch,
     server::quota::{
-        AccountKey, Activity, Bucket, ChargeRows, Day, DayRow, Hour, Meter, NetworkActivity,
+        AccountKey, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter, NetworkActivity,
         NetworkKey, ReplayKey, Suspect,
     },
     store::REPLAY_MEMORY,
@@ -43,6 +43,15 @@ impl ChargeRows for Rows {
 
     fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, Self::Error> {
         Ok(self.days.get(&(meter, day)).copied())
+    }
+
+    fn claim(&mut self, account: &AccountKey) -> Result<Option<Claim>, Self::Error> {
+        Ok(self.claims.get(account).copied())
+    }
+
+    fn set_claim(&mut self, account: &AccountKey, claim: Claim) -> Result<(), Self::Error> {
+        self.claims.insert(*account, claim);
+        Ok(())
     }
 
     fn activity(

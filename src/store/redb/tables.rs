@@ -3,13 +3,15 @@
 //! ```text
 //! table        key                                    value
 //! meta         "version" | "latest" | "changes" |     u64
-//!              "settled" | "decoys from" | "decoys to"
+//!              "settled" | "decoys from" |
+//!              "decoys to" | "epoch"
 //! buckets      subject[32] kind[1]                    level, microseconds u64
 //! days         meter u8, day u32                      elements u64, baseline u64
 //! suspended    subject[32] kind[1]                    until, microseconds u64
 //! charged      replay key[77]                         when, microseconds u64
 //! charged_by   when u64, replay key[77]               -
 //! evaluations  epoch u64                              elements u64
+//! claims       account[32]                            epoch u64, evaluated u32, carry u32
 //! activity     hour_be[4] account[32]                 see `Activity::encode`
 //! net_activity hour_be[4] network[32]                 young accounts u32, elements u64
 //! members      epoch_be[8] N[32]                      see `member`
@@ -18,12 +20,17 @@
 //! labelled     length[1] label epoch_be[8] N[32]      -
 //! forget_by    when_be[8] epoch_be[8] N[32]           -
 //! manifests    sequence u64                           bytes
+//! rotation     -                                      see `rotation`
+//! rekey_again  N[32]                                  -
 //! ```
 //!
 //! Those of incidents are drawn in [`incident`].
 //!
 //! Who can't be found has no row in `findable`. That and `changed` is all that publishing reads. A row of `changed` counts
 //! while its number is greater than "settled"; `since` is when the member became findable.
+//!
+//! While a rotation has a row that says that members are being rekeyed, each one of the old epoch whose row is written is noted
+//! in `rekey_again`. "epoch" is the one that the last rotation has switched to: members of an earlier one don't change any more.
 //!
 //! Version 1 had neither `days` nor `suspended`, nor `changed`. Its files are taken over: nobody was suspended, without days
 //! the floors of the policy hold, and so many changes are taken for granted that all members are published anew. Version 2
@@ -36,12 +43,13 @@ mod ledger;
 mod members;
 mod published;
 mod quota;
+mod rotation;
 
 use std::collections::BTreeMap;
 
 use redb::{ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
-use self::{incident::IncidentTables, ledger::HourKey};
+use self::{incident::IncidentTables, ledger::HourKey, rotation::RotationRow};
 pub(super) use self::{
     incident::{incidents, notice_tally},
     labelled::labelled,
@@ -49,10 +57,12 @@ pub(super) use self::{
     members::{between, changed, findable},
     published::{latest_manifest, progress},
     quota::{evaluations, full_buckets, latest},
+    rotation::{old_claims, rotation, to_rekey, to_rekey_again},
 };
 use super::store_error;
 use crate::{
-    server::quota::{Activity, DayRow, NetworkActivity, ReplayKey},
+    oprf::{Encoding, Epoch},
+    server::quota::{Activity, Claim, DayRow, NetworkActivity, ReplayKey},
     store::StoreError,
     timestamp::Timestamp,
 };
@@ -75,6 +85,7 @@ const SUSPENDED: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("susp
 const CHARGED: TableDefinition<'_, Replay, u64> = TableDefinition::new("charged");
 const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new("charged_by");
 const EVALUATIONS: TableDefinition<'_, u64, u64> = TableDefinition::new("evaluations");
+const CLAIMS: TableDefinition<'_, [u8; 32], (u64, u32, u32)> = TableDefinition::new("claims");
 const ACTIVITY: TableDefinition<'_, HourKey, [u8; Activity::ENCODED]> =
     TableDefinition::new("activity");
 const NETWORK_ACTIVITY: TableDefinition<'_, HourKey, (u32, u64)> =
@@ -85,6 +96,8 @@ const CHANGED: TableDefinition<'_, MemberKey, (u64, u64)> = TableDefinition::new
 const LABELLED: TableDefinition<'_, &[u8], ()> = TableDefinition::new("labelled");
 const FORGET_BY: TableDefinition<'_, ForgetKey, ()> = TableDefinition::new("forget_by");
 const MANIFESTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("manifests");
+const ROTATION: TableDefinition<'_, (), RotationRow> = TableDefinition::new("rotation");
+const REKEY_AGAIN: TableDefinition<'_, Encoding, ()> = TableDefinition::new("rekey_again");
 
 /// The number of the last change to what is published of a member.
 const CHANGES: &str = "changes";
@@ -92,6 +105,8 @@ const CHANGES: &str = "changes";
 const SETTLED: &str = "settled";
 const DECOYS_FROM: &str = "decoys from";
 const DECOYS_TO: &str = "decoys to";
+/// The epoch that a rotation has switched to; 0 before the first one.
+const EPOCH: &str = "epoch";
 
 /// All tables, inside one transaction.
 pub(super) struct Tables<'a> {
@@ -102,6 +117,7 @@ pub(super) struct Tables<'a> {
     charged: Table<'a, Replay, u64>,
     charged_by: Table<'a, (u64, Replay), ()>,
     evaluations: Table<'a, u64, u64>,
+    claims: Table<'a, [u8; 32], (u64, u32, u32)>,
     activity: Table<'a, HourKey, [u8; Activity::ENCODED]>,
     network_activity: Table<'a, HourKey, (u32, u64)>,
     members: Table<'a, MemberKey, &'static [u8]>,
@@ -111,6 +127,8 @@ pub(super) struct Tables<'a> {
     forget_by: Table<'a, ForgetKey, ()>,
     manifests: Table<'a, u64, &'static [u8]>,
     incident: IncidentTables<'a>,
+    rotation: Table<'a, (), RotationRow>,
+    rekey_again: Table<'a, Encoding, ()>,
     hot: Hot,
 }
 
@@ -120,9 +138,12 @@ pub(super) struct Tables<'a> {
 struct Hot {
     latest: Option<Timestamp>,
     evaluations: BTreeMap<u64, u64>,
+    claims: BTreeMap<[u8; 32], Claim>,
     days: BTreeMap<(u8, u32), DayRow>,
     activity: BTreeMap<HourKey, Activity>,
     network_activity: BTreeMap<HourKey, NetworkActivity>,
+    /// The epoch of which members are being rekeyed, if that was looked up.
+    rekeying: Option<Option<Epoch>>,
 }
 
 impl<'a> Tables<'a> {
@@ -136,6 +157,7 @@ impl<'a> Tables<'a> {
                 charged: transaction.open_table(CHARGED)?,
                 charged_by: transaction.open_table(CHARGED_BY)?,
                 evaluations: transaction.open_table(EVALUATIONS)?,
+                claims: transaction.open_table(CLAIMS)?,
                 activity: transaction.open_table(ACTIVITY)?,
                 network_activity: transaction.open_table(NETWORK_ACTIVITY)?,
                 members: transaction.open_table(MEMBERS)?,
@@ -145,6 +167,8 @@ impl<'a> Tables<'a> {
                 forget_by: transaction.open_table(FORGET_BY)?,
                 manifests: transaction.open_table(MANIFESTS)?,
                 incident: IncidentTables::open(transaction)?,
+                rotation: transaction.open_table(ROTATION)?,
+                rekey_again: transaction.open_table(REKEY_AGAIN)?,
                 hot: Hot::default(),
             })
         };
@@ -156,15 +180,21 @@ impl<'a> Tables<'a> {
         let Hot {
             latest,
             evaluations,
+            claims,
             days,
             activity,
             network_activity,
+            rekeying: _,
         } = self.hot;
         if let Some(latest) = latest {
             self.meta.insert("latest", latest.as_micros())?;
         }
         for (epoch, count) in evaluations {
             self.evaluations.insert(epoch, count)?;
+        }
+        for (account, claim) in claims {
+            let row = (claim.epoch.get(), claim.evaluated, claim.carry);
+            self.claims.insert(account, row)?;
         }
         for (key, row) in days {
             self.days.insert(key, (row.charged, row.baseline))?;

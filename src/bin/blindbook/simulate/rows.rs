@@ -13,7 +13,7 @@ use blindbook::{
     Timestamp,
     oprf::Epoch,
     server::quota::{
-        AccountKey, Activity, Bucket, ChargeRows, Day, DayRow, Hour, Meter, NetworkActivity,
+        AccountKey, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter, NetworkActivity,
         NetworkKey, ReplayKey, Suspect,
     },
 };
@@ -156,6 +156,15 @@ impl ChargeRows for Rows {
 
     fn day(&mut self, meter: Meter, day: Day) -> Result<Option<DayRow>, Infallible> {
         Ok(self.days.get(&(meter, day)).copied())
+    }
+
+    /// The key isn't rotated here.
+    fn claim(&mut self, _: &AccountKey) -> Result<Option<Claim>, Infallible> {
+        Ok(None)
+    }
+
+    fn set_claim(&mut self, _: &AccountKey, _: Claim) -> Result<(), Infallible> {
+        Ok(())
     }
 
     fn activity(

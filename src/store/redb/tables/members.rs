@@ -21,6 +21,41 @@ use crate::{
 };
 
 impl Tables<'_> {
+    /// Replaces the row of a member and what is derived from it, and tells nobody.
+    pub(super) fn write_member(
+        &mut self,
+        key: &MemberKey,
+        before: Option<&Member>,
+        after: Option<&Member>,
+    ) -> Result<(), StoreError> {
+        let forget_before = before.and_then(Member::forget_at);
+        let forget_after = after.and_then(Member::forget_at);
+        if forget_before != forget_after {
+            if let Some(at) = forget_before {
+                self.forget_by.remove(forget_key(at, key))?;
+            }
+            if let Some(at) = forget_after {
+                self.forget_by.insert(forget_key(at, key), ())?;
+            }
+        }
+        self.move_label(
+            key,
+            before.and_then(Member::label),
+            after.and_then(Member::label),
+        )?;
+        match after {
+            None => self.members.remove(key)?,
+            Some(after) => self
+                .members
+                .insert(key, Zeroizing::new(member::encode(after)).as_slice())?,
+        };
+        match after.and_then(Member::shown) {
+            None => self.findable.remove(key)?,
+            Some((label, _)) => self.findable.insert(key, label.as_bytes())?,
+        };
+        Ok(())
+    }
+
     /// Up to `limit` members of whom something is to be forgotten.
     pub(in crate::store::redb) fn due(
         &self,
@@ -149,16 +184,7 @@ impl MemberRows for Tables<'_> {
         after: Option<&Member>,
     ) -> Result<(), StoreError> {
         let key = member_key(epoch, unblinded);
-        let forget_before = before.and_then(Member::forget_at);
-        let forget_after = after.and_then(Member::forget_at);
-        if forget_before != forget_after {
-            if let Some(at) = forget_before {
-                self.forget_by.remove(forget_key(at, &key))?;
-            }
-            if let Some(at) = forget_after {
-                self.forget_by.insert(forget_key(at, &key), ())?;
-            }
-        }
+        self.write_member(&key, before, after)?;
         if !Member::shown_alike(before, after) {
             let number = number(&self.meta, CHANGES)? + 1;
             let since = after.and_then(Member::shown);
@@ -166,21 +192,9 @@ impl MemberRows for Tables<'_> {
             self.meta.insert(CHANGES, number)?;
             self.changed.insert(key, (number, since))?;
         }
-        self.move_label(
-            &key,
-            before.and_then(Member::label),
-            after.and_then(Member::label),
-        )?;
-        match after {
-            None => self.members.remove(key)?,
-            Some(after) => self
-                .members
-                .insert(key, Zeroizing::new(member::encode(after)).as_slice())?,
-        };
-        match after.and_then(Member::shown) {
-            None => self.findable.remove(key)?,
-            Some((label, _)) => self.findable.insert(key, label.as_bytes())?,
-        };
+        if self.rekeying()? == Some(epoch) {
+            self.rekey_again.insert(unblinded, ())?;
+        }
         Ok(())
     }
 }

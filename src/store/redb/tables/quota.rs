@@ -11,7 +11,7 @@ use super::{
 use crate::{
     oprf::Epoch,
     server::quota::{
-        AccountKey, Activity, Bucket, ChargeRows, Day, DayRow, Hour, Meter, NetworkActivity,
+        AccountKey, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter, NetworkActivity,
         NetworkKey, ReplayKey, Suspect,
     },
     store::{BucketKey, REPLAY_MEMORY, StoreError, redb::store_error},
@@ -216,6 +216,26 @@ impl ChargeRows for Tables<'_> {
     ) -> Result<(), StoreError> {
         let key = hour_key(hour, network.as_bytes());
         self.hot.network_activity.insert(key, row);
+        Ok(())
+    }
+
+    fn claim(&mut self, account: &AccountKey) -> Result<Option<Claim>, StoreError> {
+        if let Some(claim) = self.hot.claims.get(account.as_bytes()) {
+            return Ok(Some(*claim));
+        }
+        let row = self.claims.get(account.as_bytes())?;
+        Ok(row.map(|row| {
+            let (epoch, evaluated, carry) = row.value();
+            Claim {
+                epoch: Epoch::new(epoch),
+                evaluated,
+                carry,
+            }
+        }))
+    }
+
+    fn set_claim(&mut self, account: &AccountKey, claim: Claim) -> Result<(), StoreError> {
+        self.hot.claims.insert(*account.as_bytes(), claim);
         Ok(())
     }
 
