@@ -65,6 +65,7 @@ impl<Kind> Batch<Kind> {
     }
 
     /// Takes the encodings out.
+    #[cfg(feature = "server")]
     pub(crate) fn into_encodings(self) -> Vec<Encoding> {
         self.encodings
     }
