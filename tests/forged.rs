@@ -83,11 +83,9 @@ fn a_segment_with_any_other_byte_is_refused() {
                 assert_eq!(error, SegmentError::OtherSegment, "{at} {flip}");
             }
             let read = summary(&forged);
-            // A base has the bytes of a delta of the empty set, but for its kind.
-            let other_kind = at == 9 && flip == 2;
             assert_eq!(
                 read.is_ok(),
-                other_kind || told_by_the_manifest.contains(&at),
+                told_by_the_manifest.contains(&at),
                 "{at} {flip}"
             );
             let expected = match at {
@@ -337,6 +335,10 @@ fn a_state_with_any_other_byte_is_refused_or_means_what_it_says() {
                 _ => None,
             };
             match (SyncState::decode(&damaged, &service()), expected) {
+                // Earlier versions are read, and without a request version 2 says the same in the same bytes.
+                (Ok(state), Some(_)) if at == 6 && flip == 1 => {
+                    assert_eq!(*state.encode(), *stored);
+                }
                 (Ok(state), None) => assert_eq!(*state.encode(), *damaged, "{at} {flip}"),
                 (Err(error), Some(expected)) => assert_eq!(error, expected, "{at} {flip}"),
                 (Err(error), None) => assert_eq!(error, StateError::Damaged, "{at} {flip}"),

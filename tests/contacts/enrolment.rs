@@ -121,10 +121,10 @@ fn every_unusable_line_is_told_with_its_number_and_reason() {
             RejectReason::Email(IdentifierError::EmailAt),
         ),
         (
-            "+447700900123,a,everyone,2026-11-01T12:00:00Z,x",
+            "+447700900123,a,everyone,2026-11-01T12:00:00Z,GB,x",
             RejectReason::TooManyColumns,
         ),
-        ("+447700900123,a,everyone,,", RejectReason::TooManyColumns),
+        ("+447700900123,a,everyone,,,", RejectReason::TooManyColumns),
         ("\"+447700900123,a,everyone", RejectReason::UnbalancedQuotes),
         ("+447700900123,\"a", RejectReason::UnbalancedQuotes),
         (&long, RejectReason::TooLong),

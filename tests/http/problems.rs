@@ -176,7 +176,7 @@ fn what_is_no_element_is_refused_and_paid_for() {
     // A registrar's are refused before anything is changed.
     let registrar = fresh.running.transport(Some(&enrol()));
     let good = enrolment(&registrar, EPOCH, &numbers(0..3), &everyone(NOW - 60));
-    let stride = 32 + 1 + 8 + usize::from(LABELS.get());
+    let stride = 32 + 1 + 8 + 2 + usize::from(LABELS.get());
     for encoding in bad {
         let mut body = good.clone();
         let place = body.len() - stride;
