@@ -20,12 +20,14 @@ pub enum Counted {
     AllAccounts,
 }
 
-/// What the ledger says about a window, rounded to whole hours outwards.
+/// What is kept of what accounts did in a window, rounded to whole hours outwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evaluations {
-    /// Elements that were evaluated: Q.
+    /// Elements that were evaluated, as far as it is kept: Q, if it is complete.
     pub elements: u64,
+    /// Whether all hours of the window are kept. Otherwise anything can have been evaluated.
+    pub complete: bool,
     /// Requests that they came in.
     pub requests: u64,
     /// Whose.
@@ -105,6 +107,15 @@ impl Findings {
             networks: suspects.networks.len() as u64,
             new_accounts: suspects.new_accounts,
             unknown: suspects.unknown,
+        }
+    }
+
+    /// Q, or all that can be.
+    pub(super) fn evaluated(&self) -> u64 {
+        if self.evaluations.complete {
+            self.evaluations.elements
+        } else {
+            u64::MAX
         }
     }
 

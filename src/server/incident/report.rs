@@ -141,7 +141,7 @@ impl Report {
     #[must_use]
     pub fn new(findings: &Findings) -> Self {
         let incident = &findings.incident;
-        let evaluated = findings.evaluations.elements;
+        let evaluated = findings.evaluated();
         let members = findings.members();
         let window = |window: Period| [rfc3339(window.since), rfc3339(window.until)];
         let words = findings.incident.words();
@@ -156,7 +156,7 @@ impl Report {
                     members: count.members,
                     numbers: count.numbers,
                     at_most: bound.at_most(),
-                    expected: bound.expected(),
+                    expected: bound.expected().filter(|_| findings.evaluations.complete),
                 }
             })
             .collect();
@@ -256,6 +256,7 @@ fn missing(words: &OperatorWords, late: bool) -> Vec<String> {
 fn formula(findings: &Findings, at_most: u64) -> Vec<String> {
     let Evaluations {
         elements,
+        complete,
         requests,
         counted,
         ..
@@ -263,12 +264,20 @@ fn formula(findings: &Findings, at_most: u64) -> Vec<String> {
     let whose = match counted {
         Counted::NamedAccounts => "the accounts named as suspects",
         Counted::NewAccounts => "all accounts that were new, and those named as suspects",
-        Counted::AllAccounts => "all accounts, as the ledger can't tell the suspects' from others'",
+        Counted::AllAccounts => "all accounts, as the suspects' can't be told from others'",
     };
-    Vec::from([
+    let evaluated = if complete {
         format!(
             "Q = {elements} elements in {requests} requests, of {whose}, in all hours that the window touches"
-        ),
+        )
+    } else {
+        format!(
+            "Q isn't known, as nothing is kept of the first hours of the window: at least {elements} elements in \
+             {requests} requests, of {whose}. So the bound is M"
+        )
+    };
+    Vec::from([
+        evaluated,
         format!(
             "M = {} members who could be found between {} and {}, or less than {} before",
             findings.members(),
@@ -298,7 +307,7 @@ fn caveats(findings: &Findings) -> Vec<String> {
     let silent = findings.evaluations.silent_accounts;
     if silent > 0 {
         caveats.push(format!(
-            "{silent} of the accounts named have no entry in the ledger for these hours. If a name is misspelt, \
+            "{silent} of the accounts named did nothing in these hours. If a name is misspelt, \
              Q is too small."
         ));
     }

@@ -381,6 +381,12 @@ impl Incident {
         }
     }
 
+    /// Since when nothing is forgotten that was known then: since it was opened; once it is closed, what is known `now` counts.
+    #[must_use]
+    pub fn frozen_at(&self, now: Timestamp) -> Timestamp {
+        self.closing.map_or(self.opened_at, |_| now)
+    }
+
     /// When the suspects may have harvested.
     #[must_use]
     pub fn harvest(&self, now: Timestamp) -> Period {
