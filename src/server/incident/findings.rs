@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-use super::{Bound, Incident, Period, Tally};
+use super::{Bound, Incident, Period, Suspects, Tally};
 use crate::timestamp::Timestamp;
 
 /// Whose evaluations were counted.
@@ -71,6 +71,19 @@ pub struct SuspectCounts {
     pub unknown: bool,
 }
 
+impl Suspects {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> SuspectCounts {
+        SuspectCounts {
+            accounts: self.accounts.len() as u64,
+            networks: self.networks.len() as u64,
+            new_accounts: self.new_accounts,
+            unknown: self.unknown,
+        }
+    }
+}
+
 /// How long somebody who has decided not to be found can still be: a slot until the next set, an hour in which the files of the
 /// one before are still served, and one in which caches may.
 #[must_use]
@@ -100,16 +113,6 @@ pub struct Findings {
 }
 
 impl Findings {
-    pub(super) fn suspects(&self) -> SuspectCounts {
-        let suspects = &self.incident.terms().suspects;
-        SuspectCounts {
-            accounts: suspects.accounts.len() as u64,
-            networks: suspects.networks.len() as u64,
-            new_accounts: suspects.new_accounts,
-            unknown: suspects.unknown,
-        }
-    }
-
     /// Q, or all that can be.
     pub(super) fn evaluated(&self) -> u64 {
         if self.evaluations.complete {

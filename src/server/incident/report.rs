@@ -15,9 +15,6 @@ use super::{
     date::{hours, in_words, rfc3339},
 };
 
-/// GDPR Art. 33(1).
-const HOURS: Duration = Duration::from_secs(72 * 3_600);
-
 /// How far the report can go: information may be given in phases (GDPR Art. 33(4)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
@@ -174,7 +171,7 @@ impl Report {
             harvest: window(findings.harvest()),
             exposed: window(findings.exposed()),
             outlasts_seconds: findings.outlasts_seconds,
-            suspects: findings.suspects(),
+            suspects: incident.terms().suspects.count(),
             evaluations: findings.evaluations,
             members,
             at_most,
@@ -211,8 +208,8 @@ fn phase(findings: &Findings) -> Phase {
 
 fn deadline(findings: &Findings) -> Deadline {
     let aware_at = findings.incident.terms().aware_at;
-    let due_at = aware_at.saturating_add(HOURS);
-    let left = due_at.saturating_since(findings.at);
+    let due_at = findings.incident.due_at();
+    let left = findings.incident.time_left(findings.at);
     let late = findings.at > due_at;
     let words = if late {
         format!(
@@ -352,7 +349,7 @@ const CONSEQUENCES: &str = "Who has a number can know that its owner uses the se
     data about the same person. For some people it can matter that they use the service at all. What was learned can't be recalled.";
 
 fn measures(findings: &Findings) -> Vec<String> {
-    let suspects = findings.suspects();
+    let suspects = findings.incident.terms().suspects.count();
     let mut measures = Vec::new();
     for (step, at) in findings.incident.steps() {
         let at = in_words(at);
