@@ -14,6 +14,8 @@
 //! GET    /publish                       what a publication would write, on the operators' listener
 //! POST   /publish                       publishes; with `?now` also if the slot has had its publication
 //! POST   /suspend /lift                 on the operators' listener
+//! GET    /incident                      incidents, on the operators' listener
+//! POST   /incident/{open,contain,report,list,notices,told,close}
 //! ```
 //!
 //! Messages are those of [`crate::wire`]; errors are RFC 9457 problem documents, one stable `urn:` for each (they
@@ -29,6 +31,7 @@ mod compute;
 pub mod credential;
 mod evaluate;
 mod forget;
+mod incident;
 mod members;
 mod observe;
 mod operator;
@@ -47,6 +50,7 @@ use std::{
 };
 
 pub use self::{
+    incident::{HandedNotice, HandedOut, IncidentStatus, NoticeList},
     observe::ObserveError,
     operator::{PublicationReport, WrittenSegment},
     origin::{BadNetwork, Network, Proxies},

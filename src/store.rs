@@ -43,8 +43,10 @@ use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::{BatchOutcome, MemberBatch},
+        publish::made_at,
         quota::{QuotaStore, Suspect},
     },
+    snapshot::SignedManifest,
     timestamp::Timestamp,
 };
 
@@ -124,6 +126,14 @@ pub struct StoredManifest {
     pub sequence: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+impl StoredManifest {
+    /// When it was published, to the second; `None` if the bytes aren't a manifest.
+    pub(crate) fn published_at(&self) -> Option<Timestamp> {
+        let signed = SignedManifest::decode(&self.bytes).ok()?;
+        Some(made_at(signed.unverified_claims()))
+    }
 }
 
 /// [`Bucket::encode`](crate::server::quota::Bucket::encode).

@@ -7,7 +7,7 @@ mod report;
 #[path = "support/roles.rs"]
 mod roles;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use blindbook::{
     Timestamp,
@@ -17,7 +17,8 @@ use blindbook::{
         EvaluationKey,
         directory::{Change, EVIDENCE_RETENTION, MemberBatch, Residence, Setting},
         incident::{HandOut, Incident, Lease, Notice, NoticeId, Step, Suspects, Tally, Terms},
-        quota::AccountKey,
+        policy::Policy,
+        quota::{AccountKey, Charge, Hour, Origin, Quota, Scope},
     },
     store::{MemoryStore, Store},
 };
@@ -225,12 +226,34 @@ async fn nothing_is_forgotten_while_an_incident_is_open<S: Store>(store: S) {
     let first = store.open_incident(opened(&[1], 10)).await.unwrap();
     let second = store.open_incident(opened(&[2], 10)).await.unwrap();
     let late = at(10).saturating_add(EVIDENCE_RETENTION * 2);
+    let mut policy = Policy::default();
+    policy.clock.ahead_days = 10_000;
+    let asked = |seconds| Charge {
+        account: AccountKey::new([1; 32]),
+        scope: Scope::Discover,
+        account_created: at(0),
+        origin: Origin::Unknown,
+        elements: NonZeroU32::MIN,
+        request_digest: [1; 32],
+        epoch: EPOCH,
+        at: at(seconds),
+    };
+    let quota = Quota::new(policy, &store).unwrap();
+    quota.admit(asked(10)).await.unwrap();
+    quota.admit(asked(100 * 86_400)).await.unwrap();
+    let oldest = store.oldest_open().await.unwrap();
+    assert_eq!(oldest, Some(Hour::of(at(10))));
     assert_eq!(store.forget(late, 10).await.unwrap(), 0);
+    store.sweep(late, None, 10).await.unwrap();
+    assert_eq!(store.oldest_open().await.unwrap(), oldest);
     for (incident, forgotten) in [(first, 0), (second, 1)] {
         let mut closed = incident.clone();
         closed.close(true, &Tally::default(), at(20)).unwrap();
         assert!(store.replace_incident(incident, closed).await.unwrap());
         assert_eq!(store.forget(late, 10).await.unwrap(), forgotten);
+        store.sweep(late, None, 10).await.unwrap();
+        let kept = store.oldest_open().await.unwrap() == oldest;
+        assert_eq!(kept, forgotten == 0);
     }
 }
 

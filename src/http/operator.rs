@@ -162,7 +162,7 @@ fn failed(error: &PublishError) -> Response {
     json(StatusCode::INTERNAL_SERVER_ERROR, &report)
 }
 
-fn json(status: StatusCode, report: &impl serde::Serialize) -> Response {
+pub(super) fn json(status: StatusCode, report: &impl serde::Serialize) -> Response {
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     match serde_json::to_string(report) {
         Ok(report) => (status, content_type, report).into_response(),

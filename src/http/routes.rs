@@ -7,14 +7,14 @@ use std::{
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 
 use super::{
-    Service, evaluate, members, operator,
+    Service, evaluate, incident, members, operator,
     problem::{Name, Problem},
     published, suspend,
 };
@@ -61,7 +61,21 @@ pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
         )
         .route("/suspend", post(suspend::suspend::<S>))
         .route("/lift", post(suspend::lift::<S>))
+        .merge(incidents())
         .with_state(service)
+}
+
+fn incidents<S: Store>() -> Router<Arc<Service<S>>> {
+    Router::new()
+        .route("/incident", get(incident::all::<S>))
+        .route("/incident/open", post(incident::open::<S>))
+        .route("/incident/contain", post(incident::contain::<S>))
+        .route("/incident/report", post(incident::report::<S>))
+        .route("/incident/list", post(incident::list::<S>))
+        .route("/incident/notices", post(incident::notices::<S>))
+        .route("/incident/told", post(incident::told::<S>))
+        .route("/incident/close", post(incident::close::<S>))
+        .layer(DefaultBodyLimit::max(incident::LIMIT))
 }
 
 /// Ends what takes too long, and counts and logs what was answered.

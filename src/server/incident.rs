@@ -33,9 +33,9 @@ mod words;
 pub use bound::Bound;
 pub use findings::{Counted, Evaluations, Findings, RegionCount, SuspectCounts, outlasts};
 pub use journal::{
-    HandOut, IncidentRows, Lease, NoticeState, confirm, enlist, hand_out, open, replace,
+    HandOut, IncidentRows, Lease, NoticeState, confirm, enlist, hand_out, open, replace, rotated,
 };
-pub use notice::{Notice, NoticeId, Tally};
+pub use notice::{BadNoticeId, Notice, NoticeId, Tally};
 pub use record::BadRecord;
 pub use report::{Article33, Deadline, Phase, RegionBound, Report};
 pub use steps::{Closing, Incident, Listing, OpenError, OrderError, Period, Step, Suspects, Terms};

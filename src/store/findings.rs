@@ -58,7 +58,8 @@ pub async fn evaluations<S: Store>(
             hour = Hour::new(hour.get().saturating_add(1));
         }
     }
-    Ok(sum.end())
+    let oldest = Hour::of(incident.frozen_at(now)).oldest_kept();
+    Ok(sum.end(Hour::of(harvest.since) >= oldest))
 }
 
 struct Sum {
@@ -102,9 +103,10 @@ impl Sum {
         }
     }
 
-    fn end(self) -> Evaluations {
+    fn end(self, complete: bool) -> Evaluations {
         Evaluations {
             elements: self.elements,
+            complete,
             requests: self.requests,
             counted: self.counted,
             silent_accounts: self.named.len().saturating_sub(self.seen.len()) as u64,

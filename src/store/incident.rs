@@ -8,7 +8,8 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Incidents and their notices. While an incident isn't closed, the store forgets nothing about members.
+/// Incidents and their notices. While an incident isn't closed, the store forgets nothing about members, nor what accounts
+/// did in hours long ago.
 pub trait IncidentStore: Send + Sync {
     /// Keeps a new incident, by [`incident::open`](crate::server::incident::open()).
     ///

@@ -217,7 +217,9 @@ impl Store for MemoryStore {
             rows.days.retain(|(_, day), _| *day >= oldest);
             rows.suspended.retain(|_, until| *until > at);
             let oldest = Hour::of(at).oldest_kept();
-            rows.ledger.forget(oldest);
+            if !rows.incident.is_frozen() {
+                rows.ledger.forget(oldest);
+            }
         }
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page = rows.levels.range((from, Bound::Unbounded)).take(limit);

@@ -406,7 +406,7 @@ impl Publication {
     }
 
     fn lingers(&self, at: Timestamp) -> bool {
-        at < made_at(&self.manifest).saturating_add(LINGER)
+        at < made_at(self.manifest.claims()).saturating_add(LINGER)
     }
 }
 

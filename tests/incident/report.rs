@@ -21,6 +21,7 @@ fn findings(incident: Incident, hours: u64) -> Findings {
         outlasts_seconds: 26 * HOUR,
         evaluations: Evaluations {
             elements: 752_000,
+            complete: true,
             requests: 1_000,
             counted: Counted::NamedAccounts,
             silent_accounts: 0,
@@ -61,6 +62,22 @@ fn each_region_has_its_bound_and_what_is_unknown_is_said() {
     );
     let page = report.page();
     assert!(page.contains("752,000") && page.contains("not known") && page.contains("entry 7"));
+}
+
+/// What is kept of an hour goes after a month. An incident that began before that can't be bounded by what is left.
+#[test]
+fn where_hours_are_missing_the_bound_is_everybody() {
+    let mut findings = findings(contained(), 12);
+    findings.evaluations.complete = false;
+    let report = Report::new(&findings);
+    assert_eq!((report.members, report.at_most), (30_000_105, 30_000_105));
+    assert!(
+        report
+            .regions
+            .iter()
+            .all(|row| row.at_most == row.members && row.expected.is_none())
+    );
+    assert!(report.formula[0].starts_with("Q isn't known"));
 }
 
 #[test]

@@ -276,7 +276,7 @@ impl<S: Store> World<S> {
             .map(sealed)
             .filter(|label| !current.contains(label))
             .collect();
-        let later = made_at(manifest).saturating_add(Duration::from_secs(3_600));
+        let later = made_at(manifest.claims()).saturating_add(Duration::from_secs(3_600));
         self.publisher.tidy(publication, later).unwrap();
         let files = self.segments();
         assert_eq!(files.len(), manifest.claims().segments.len());

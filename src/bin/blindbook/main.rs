@@ -10,9 +10,11 @@ mod enrol;
 mod failure;
 mod files;
 mod hex;
+mod incident;
 mod inspect;
 mod keygen;
 mod mirror;
+mod operator;
 mod policy;
 mod publish;
 mod registrar;
@@ -73,6 +75,9 @@ enum Command {
     Simulate(simulate::Args),
     /// Publishes who can be found now
     Publish(publish::Args),
+    /// Works an incident through: who could be found, what was learned at most, who has to be told
+    #[command(subcommand)]
+    Incident(incident::Command),
     /// Copies what is published to an object store
     Mirror(mirror::Args),
     /// Finds which contacts of an address book use a service (the client's side)
@@ -154,6 +159,10 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Policy(command) => emit(&policy::run(&command)?, json),
         Command::Simulate(args) => emit(&simulate::run(&args)?, json),
         Command::Publish(args) => emit(&publish::run(&args, json)?, json),
+        Command::Incident(command) => {
+            let (report, failed) = incident::run(&command, json)?;
+            return emit(&report, json).map(|()| failed.into());
+        }
         Command::Mirror(args) => emit(&mirror::run(&args)?, json),
         Command::Discover(args) => {
             let (report, refused) = discover::run(&args)?;

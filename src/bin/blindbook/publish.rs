@@ -2,10 +2,9 @@
 
 use std::{
     fmt,
-    io::{IsTerminal, Read, Write},
+    io::{IsTerminal, Write},
     net::SocketAddr,
     path::PathBuf,
-    time::Duration,
 };
 
 use blindbook::{
@@ -13,19 +12,14 @@ use blindbook::{
     store::{Pace, RedbStore, Work},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use ureq::{Body, http::Response};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Config, clock},
     failure::{Failure, slot_hint},
+    operator::Operator,
     text::{bytes, count, printable},
 };
-
-/// Longest answer of the operator's listener, in bytes.
-const MAX_ANSWER: u64 = 64 * 1024;
-/// A large set takes minutes.
-const TIMEOUT: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -51,7 +45,7 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Report, Failure> {
         return offline(&config, pace, json);
     }
     let operator = config.listen.operator;
-    let plan: Planned = ask(operator, |agent, url| agent.get(url).call(), "/publish")?;
+    let plan: Planned = Operator(operator).get("/publish").map_err(or_offline)?;
     say_plan(&plan.plan, json)?;
     request(operator, pace)
 }
@@ -67,51 +61,20 @@ pub(crate) fn request(operator: SocketAddr, pace: Pace) -> Result<Report, Failur
         Pace::OncePerSlot => "/publish",
         Pace::Now => "/publish?now",
     };
-    ask(operator, |agent, url| agent.post(url).send_empty(), path).map(Report)
+    let published = Operator(operator).order(path);
+    published
+        .map(Report)
+        .map_err(|failure| match failure.retry_after() {
+            Some(wait) => failure.hint(&slot_hint(wait)),
+            None => or_offline(failure),
+        })
 }
 
-/// Asks the operator's listener of a running service.
-fn ask<T: DeserializeOwned>(
-    operator: SocketAddr,
-    send: impl FnOnce(&ureq::Agent, &str) -> Result<Response<Body>, ureq::Error>,
-    path: &str,
-) -> Result<T, Failure> {
-    let agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        // The operator's listener is near; a proxy from the environment isn't on the way.
-        .proxy(None)
-        .timeout_global(Some(TIMEOUT))
-        .build()
-        .new_agent();
-    let response = send(&agent, &format!("http://{operator}{path}")).map_err(|error| {
-        Failure::Unreachable(format!(
-            "the operator's listener at {operator}: {error}; does `serve` run? Else try --offline"
-        ))
-    })?;
-    let succeeded = response.status().is_success();
-    let mut answer = Vec::new();
-    response
-        .into_body()
-        .into_reader()
-        .take(MAX_ANSWER)
-        .read_to_end(&mut answer)
-        .map_err(|error| Failure::Unreachable(error.to_string()))?;
-    if !succeeded {
-        let said: Option<serde_json::Value> = serde_json::from_slice(&answer).ok();
-        let said = said.unwrap_or_default();
-        let why = said.get("error").and_then(|why| why.as_str());
-        let why = printable(why.unwrap_or("it doesn't say why"));
-        let retry_after = said.get("retry_after").and_then(|wait| wait.as_u64());
-        let refused = Failure::Refused {
-            message: format!("the service didn't publish: {why}"),
-            retry_after,
-        };
-        return Err(match retry_after {
-            Some(wait) => refused.hint(&slot_hint(wait)),
-            None => refused,
-        });
+fn or_offline(failure: Failure) -> Failure {
+    match failure {
+        Failure::Unreachable(_) => failure.hint("else try --offline"),
+        other => other,
     }
-    serde_json::from_slice(&answer).map_err(Failure::defect)
 }
 
 fn offline(config: &Config, pace: Pace, json: bool) -> Result<Report, Failure> {

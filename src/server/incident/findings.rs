@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-use super::{Bound, Incident, Period, Tally};
+use super::{Bound, Incident, Period, Suspects, Tally};
 use crate::timestamp::Timestamp;
 
 /// Whose evaluations were counted.
@@ -20,12 +20,14 @@ pub enum Counted {
     AllAccounts,
 }
 
-/// What the ledger says about a window, rounded to whole hours outwards.
+/// What is kept of what accounts did in a window, rounded to whole hours outwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evaluations {
-    /// Elements that were evaluated: Q.
+    /// Elements that were evaluated, as far as it is kept: Q, if it is complete.
     pub elements: u64,
+    /// Whether all hours of the window are kept. Otherwise anything can have been evaluated.
+    pub complete: bool,
     /// Requests that they came in.
     pub requests: u64,
     /// Whose.
@@ -69,6 +71,19 @@ pub struct SuspectCounts {
     pub unknown: bool,
 }
 
+impl Suspects {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> SuspectCounts {
+        SuspectCounts {
+            accounts: self.accounts.len() as u64,
+            networks: self.networks.len() as u64,
+            new_accounts: self.new_accounts,
+            unknown: self.unknown,
+        }
+    }
+}
+
 /// How long somebody who has decided not to be found can still be: a slot until the next set, an hour in which the files of the
 /// one before are still served, and one in which caches may.
 #[must_use]
@@ -98,13 +113,12 @@ pub struct Findings {
 }
 
 impl Findings {
-    pub(super) fn suspects(&self) -> SuspectCounts {
-        let suspects = &self.incident.terms().suspects;
-        SuspectCounts {
-            accounts: suspects.accounts.len() as u64,
-            networks: suspects.networks.len() as u64,
-            new_accounts: suspects.new_accounts,
-            unknown: suspects.unknown,
+    /// Q, or all that can be.
+    pub(super) fn evaluated(&self) -> u64 {
+        if self.evaluations.complete {
+            self.evaluations.elements
+        } else {
+            u64::MAX
         }
     }
 

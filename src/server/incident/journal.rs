@@ -13,7 +13,7 @@
 use alloc::vec::Vec;
 
 use super::{Incident, Notice, NoticeId, Tally};
-use crate::timestamp::Timestamp;
+use crate::{server::quota::Suspect, timestamp::Timestamp};
 
 /// How far a notice is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,13 @@ pub trait IncidentRows {
     ///
     /// The row can't be written.
     fn set_incident(&mut self, incident: &Incident) -> Result<(), Self::Error>;
+
+    /// Suspends somebody until it is lifted, or lifts it.
+    ///
+    /// # Errors
+    ///
+    /// The row can't be written.
+    fn set_suspended(&mut self, suspect: Suspect, suspended: bool) -> Result<(), Self::Error>;
 
     /// Who hands over the notices of an incident.
     ///
@@ -149,6 +156,9 @@ pub fn open<R: IncidentRows>(rows: &mut R, mut incident: Incident) -> Result<Inc
 
 /// Replaces an incident, if it is still as it was `before`; `false`, and nothing is changed, if it isn't.
 ///
+/// Containing it suspends the suspects in the same step. Closing it lets new accounts go that containing has stopped, and all
+/// suspects if it was unfounded.
+///
 /// # Errors
 ///
 /// A row can't be read or written. The step has to be undone.
@@ -160,8 +170,37 @@ pub fn replace<R: IncidentRows>(
     if !rows.incidents()?.contains(before) || before.id != after.id {
         return Ok(false);
     }
+    let suspects = &after.terms().suspects;
+    if before.contained_at.is_none() && after.contained_at.is_some() {
+        for suspect in suspects.to_suspend() {
+            rows.set_suspended(suspect, true)?;
+        }
+    }
+    if let (None, Some(closing), Some(_)) = (before.closing, after.closing, after.contained_at) {
+        for suspect in suspects.to_suspend() {
+            if closing.unfounded || suspect == Suspect::YoungAccounts {
+                rows.set_suspended(suspect, false)?;
+            }
+        }
+    }
     rows.set_incident(after)?;
     Ok(true)
+}
+
+/// Records in all incidents that the key has been rotated hard, in the step that does it.
+///
+/// # Errors
+///
+/// A row can't be read or written. The step has to be undone.
+pub fn rotated<R: IncidentRows>(rows: &mut R, at: Timestamp) -> Result<(), R::Error> {
+    for before in rows.incidents()? {
+        let mut after = before.clone();
+        after.learn_of_rotation(at);
+        if after != before {
+            rows.set_incident(&after)?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts notices on the list of an incident. Those that are on it stay as far as they are.

@@ -1,6 +1,6 @@
 //! Notices to the people who were exposed: one for each handle, with a name that stays the same.
 
-use core::fmt;
+use core::{fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 
@@ -27,6 +27,31 @@ impl NoticeId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+}
+
+/// A text that isn't the name of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the name of a notice: 32 hexadecimal digits")]
+pub struct BadNoticeId;
+
+impl FromStr for NoticeId {
+    type Err = BadNoticeId;
+
+    fn from_str(text: &str) -> Result<Self, BadNoticeId> {
+        let digit = |digit: u8| {
+            let digit = char::from(digit).to_digit(16).ok_or(BadNoticeId)?;
+            u8::try_from(digit).map_err(|_| BadNoticeId)
+        };
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let mut id = [0; 16];
+        if pairs.len() != id.len() || !rest.is_empty() {
+            return Err(BadNoticeId);
+        }
+        for (byte, [high, low]) in id.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Ok(Self(id))
     }
 }
 
@@ -95,5 +120,27 @@ impl Incident {
             id: NoticeId(id),
             label,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_is_written_and_nothing_else_is() {
+        let id = NoticeId([0x0f; 16]);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for bad in [
+            "",
+            "0f",
+            "+f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f",
+            "äfäfäfäfäfäfäfäfäf",
+        ] {
+            assert_eq!(bad.parse::<NoticeId>(), Err(BadNoticeId), "{bad}");
+        }
+        assert_eq!((id.to_string() + "0").parse::<NoticeId>(), Err(BadNoticeId));
     }
 }

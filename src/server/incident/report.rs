@@ -15,9 +15,6 @@ use super::{
     date::{hours, in_words, rfc3339},
 };
 
-/// GDPR Art. 33(1).
-const HOURS: Duration = Duration::from_secs(72 * 3_600);
-
 /// How far the report can go: information may be given in phases (GDPR Art. 33(4)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "http", derive(serde::Serialize, serde::Deserialize))]
@@ -141,7 +138,7 @@ impl Report {
     #[must_use]
     pub fn new(findings: &Findings) -> Self {
         let incident = &findings.incident;
-        let evaluated = findings.evaluations.elements;
+        let evaluated = findings.evaluated();
         let members = findings.members();
         let window = |window: Period| [rfc3339(window.since), rfc3339(window.until)];
         let words = findings.incident.words();
@@ -156,7 +153,7 @@ impl Report {
                     members: count.members,
                     numbers: count.numbers,
                     at_most: bound.at_most(),
-                    expected: bound.expected(),
+                    expected: bound.expected().filter(|_| findings.evaluations.complete),
                 }
             })
             .collect();
@@ -174,7 +171,7 @@ impl Report {
             harvest: window(findings.harvest()),
             exposed: window(findings.exposed()),
             outlasts_seconds: findings.outlasts_seconds,
-            suspects: findings.suspects(),
+            suspects: incident.terms().suspects.count(),
             evaluations: findings.evaluations,
             members,
             at_most,
@@ -211,8 +208,8 @@ fn phase(findings: &Findings) -> Phase {
 
 fn deadline(findings: &Findings) -> Deadline {
     let aware_at = findings.incident.terms().aware_at;
-    let due_at = aware_at.saturating_add(HOURS);
-    let left = due_at.saturating_since(findings.at);
+    let due_at = findings.incident.due_at();
+    let left = findings.incident.time_left(findings.at);
     let late = findings.at > due_at;
     let words = if late {
         format!(
@@ -256,6 +253,7 @@ fn missing(words: &OperatorWords, late: bool) -> Vec<String> {
 fn formula(findings: &Findings, at_most: u64) -> Vec<String> {
     let Evaluations {
         elements,
+        complete,
         requests,
         counted,
         ..
@@ -263,12 +261,20 @@ fn formula(findings: &Findings, at_most: u64) -> Vec<String> {
     let whose = match counted {
         Counted::NamedAccounts => "the accounts named as suspects",
         Counted::NewAccounts => "all accounts that were new, and those named as suspects",
-        Counted::AllAccounts => "all accounts, as the ledger can't tell the suspects' from others'",
+        Counted::AllAccounts => "all accounts, as the suspects' can't be told from others'",
     };
-    Vec::from([
+    let evaluated = if complete {
         format!(
             "Q = {elements} elements in {requests} requests, of {whose}, in all hours that the window touches"
-        ),
+        )
+    } else {
+        format!(
+            "Q isn't known, as nothing is kept of the first hours of the window: at least {elements} elements in \
+             {requests} requests, of {whose}. So the bound is M"
+        )
+    };
+    Vec::from([
+        evaluated,
         format!(
             "M = {} members who could be found between {} and {}, or less than {} before",
             findings.members(),
@@ -298,7 +304,7 @@ fn caveats(findings: &Findings) -> Vec<String> {
     let silent = findings.evaluations.silent_accounts;
     if silent > 0 {
         caveats.push(format!(
-            "{silent} of the accounts named have no entry in the ledger for these hours. If a name is misspelt, \
+            "{silent} of the accounts named did nothing in these hours. If a name is misspelt, \
              Q is too small."
         ));
     }
@@ -343,7 +349,7 @@ const CONSEQUENCES: &str = "Who has a number can know that its owner uses the se
     data about the same person. For some people it can matter that they use the service at all. What was learned can't be recalled.";
 
 fn measures(findings: &Findings) -> Vec<String> {
-    let suspects = findings.suspects();
+    let suspects = findings.incident.terms().suspects.count();
     let mut measures = Vec::new();
     for (step, at) in findings.incident.steps() {
         let at = in_words(at);

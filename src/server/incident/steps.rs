@@ -3,6 +3,7 @@
 //! Each step can be taken again: it changes nothing then, so whoever didn't hear the answer asks once more.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{OperatorWords, Tally, WordsError};
 use crate::{
@@ -10,6 +11,9 @@ use crate::{
     server::quota::{AccountKey, NetworkKey, Suspect},
     timestamp::Timestamp,
 };
+
+/// GDPR Art. 33(1).
+const NOTIFY_WITHIN: Duration = Duration::from_secs(72 * 3_600);
 
 /// A period, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -277,7 +281,9 @@ impl Incident {
 
     /// Records when the key was last rotated hard; what was before the end of the harvest counts for nothing.
     pub fn learn_of_rotation(&mut self, at: Timestamp) {
-        let late_enough = self.contained_at.is_some_and(|contained| at >= contained);
+        // A manifest, which tells when, has whole seconds.
+        let end = at.saturating_add(Duration::from_secs(1));
+        let late_enough = self.contained_at.is_some_and(|contained| end > contained);
         if self.closing.is_none() && self.listing.is_none() && late_enough {
             self.rotated_at.get_or_insert(at);
         }
@@ -381,6 +387,12 @@ impl Incident {
         }
     }
 
+    /// Since when nothing is forgotten that was known then: since it was opened; once it is closed, what is known `now` counts.
+    #[must_use]
+    pub fn frozen_at(&self, now: Timestamp) -> Timestamp {
+        self.closing.map_or(self.opened_at, |_| now)
+    }
+
     /// When the suspects may have harvested.
     #[must_use]
     pub fn harvest(&self, now: Timestamp) -> Period {
@@ -406,15 +418,22 @@ impl Incident {
         }
     }
 
+    /// When the supervisory authority has to be told: 72 hours after the operator became aware (GDPR Art. 33(1)).
+    #[must_use]
+    pub fn due_at(&self) -> Timestamp {
+        self.terms.aware_at.saturating_add(NOTIFY_WITHIN)
+    }
+
+    /// How long until then; zero once it is late.
+    #[must_use]
+    pub fn time_left(&self, now: Timestamp) -> Duration {
+        self.due_at().saturating_since(now)
+    }
+
     /// Its number.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
-    }
-
-    /// Gives it another number, before it is kept for the first time.
-    pub fn renumber(&mut self, id: u64) {
-        self.id = id;
     }
 
     /// What it was opened with.

@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::{PublishPolicy, SLOW_CLOCKS, Terms};
 use crate::{
-    snapshot::{Kind, Manifest, SegmentEntry},
+    snapshot::{Kind, Manifest, ManifestDraft, SegmentEntry},
     timestamp::Timestamp,
 };
 
@@ -56,8 +56,8 @@ pub struct SlotTaken {
 
 /// When a manifest was made, by what [`Terms::draft`] wrote into it.
 #[must_use]
-pub fn made_at(manifest: &Manifest) -> Timestamp {
-    Timestamp::from_secs(manifest.claims().not_before).saturating_add(SLOW_CLOCKS)
+pub fn made_at(claims: &ManifestDraft) -> Timestamp {
+    Timestamp::from_secs(claims.not_before).saturating_add(SLOW_CLOCKS)
 }
 
 impl Plan {
@@ -120,7 +120,7 @@ impl Plan {
         let urgent = matches!(self.why, Some(NewBase::OtherTerms | NewBase::Missing));
         match last {
             Some(last) if last.claims().members() > 0 && !urgent => {
-                let taken = policy.slot_of(made_at(last));
+                let taken = policy.slot_of(made_at(last.claims()));
                 let next = policy.begin_of(taken.saturating_add(1));
                 (self.slot > taken).then_some(()).ok_or(SlotTaken { next })
             }
@@ -322,7 +322,7 @@ mod tests {
             Plan::new(&policy, &terms(), Some(last), 1, at).check_slot(&policy, Some(last))
         };
         let last = manifest(8, 5, Vec::from([segment(Kind::Base, 0, 5, 1, 0)]));
-        assert_eq!(made_at(&last), at(8));
+        assert_eq!(made_at(last.claims()), at(8));
         let next = Timestamp::from_secs(20_009 * DAY);
         let taken = Err(SlotTaken { next });
         let before = next.saturating_sub(Duration::from_micros(1));

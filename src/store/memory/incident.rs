@@ -10,9 +10,12 @@ use std::{
 use super::{MemoryStore, Rows, never};
 use crate::{
     label::Label,
-    server::incident::{
-        HandOut, Incident, IncidentRows, Lease, Notice, NoticeId, NoticeState, Tally, confirm,
-        enlist, hand_out, open, replace,
+    server::{
+        incident::{
+            HandOut, Incident, IncidentRows, Lease, Notice, NoticeId, NoticeState, Tally, confirm,
+            enlist, hand_out, open, replace,
+        },
+        quota::Suspect,
     },
     store::{IncidentStore, StoreError},
     timestamp::Timestamp,
@@ -104,6 +107,15 @@ impl IncidentRows for Rows {
         self.incident
             .incidents
             .insert(incident.id(), incident.clone());
+        Ok(())
+    }
+
+    fn set_suspended(&mut self, suspect: Suspect, suspended: bool) -> Result<(), Infallible> {
+        if suspended {
+            self.suspended.insert(suspect, Timestamp::MAX);
+        } else {
+            self.suspended.remove(&suspect);
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::MemberRows,
+        incident::rotated,
         quota::AccountKey,
         rotation::{Phase, Rotation, RotationKind, Window},
     },
@@ -159,12 +160,16 @@ impl RotationStore for MemoryStore {
         if !rows.rekey_again.is_empty() {
             return Ok(Switched::MembersChanged);
         }
+        let hard = window.map_or_else(|| manifest.published_at(), |_| None);
         if !rows.append_manifest(manifest, settled) {
             return Ok(Switched::Conflict);
         }
         rows.epoch = rotation.to;
         rotation.phase = window.map_or(Phase::Ending, Phase::Window);
         rows.rotation = Some(rotation);
+        if let Some(at) = hard {
+            never(rotated(&mut *rows, at));
+        }
         Ok(Switched::Done)
     }
 

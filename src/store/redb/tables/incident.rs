@@ -19,7 +19,10 @@ use zeroize::Zeroizing;
 use super::{Tables, damaged};
 use crate::{
     label::Label,
-    server::incident::{Incident, IncidentRows, Lease, Notice, NoticeId, NoticeState, Tally},
+    server::{
+        incident::{Incident, IncidentRows, Lease, Notice, NoticeId, NoticeState, Tally},
+        quota::Suspect,
+    },
     store::{StoreError, redb::store_error},
     timestamp::Timestamp,
 };
@@ -114,6 +117,10 @@ impl IncidentRows for Tables<'_> {
             .incidents
             .insert(incident.id(), bytes.as_slice())?;
         Ok(())
+    }
+
+    fn set_suspended(&mut self, suspect: Suspect, suspended: bool) -> Result<(), StoreError> {
+        self.suspend(&suspect, suspended.then_some(Timestamp::MAX))
     }
 
     fn lease(&mut self, incident: u64) -> Result<Option<Lease>, StoreError> {

@@ -49,11 +49,15 @@ impl Tables<'_> {
         Ok(forgotten)
     }
 
-    /// Forgets days that no baseline needs any more and suspensions that are over, and what was done in hours long ago.
+    /// Forgets days that no baseline needs any more and suspensions that are over, and, unless an incident is open, what was
+    /// done in hours long ago.
     pub(in crate::store::redb) fn forget_past(&mut self, at: Timestamp) -> Result<(), StoreError> {
         let oldest = Day::of(at).oldest_needed().get();
         self.days.retain(|(_, day), _| day >= oldest)?;
         self.suspended.retain(|_, until| until > at.as_micros())?;
+        if self.is_frozen()? {
+            return Ok(());
+        }
         let oldest = Hour::of(at).oldest_kept();
         self.activity
             .retain_in(..hour_key(oldest, &[0; 32]), |_, _| false)?;

@@ -13,6 +13,7 @@ use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::MemberRows,
+        incident::rotated,
         quota::{AccountKey, ChargeRows},
         rotation::{Phase, Rotation, RotationKind, Window},
     },
@@ -223,6 +224,9 @@ impl Tables<'_> {
             return Ok(Switched::Conflict);
         }
         self.meta.insert(EPOCH, rotation.to.get())?;
+        if let (None, Some(at)) = (window, manifest.published_at()) {
+            rotated(self, at)?;
+        }
         self.set_rotation(&Rotation {
             phase: window.map_or(Phase::Ending, Phase::Window),
             ..rotation
