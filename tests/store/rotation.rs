@@ -211,7 +211,7 @@ fn everybody_moves<S: Store>(mut store: S, reopen: impl Fn(S) -> S) {
         slot: Duration::from_secs(86_400),
     };
     let evidence = |store: &S, epoch| {
-        let page = now(store.members_between(epoch, everybody.clone(), None, 100)).unwrap();
+        let page = now(store.members_between(epoch, everybody, None, 100)).unwrap();
         let mut affected = page.affected;
         affected.sort_by(|a, b| a.labels[0].as_bytes().cmp(b.labels[0].as_bytes()));
         affected
