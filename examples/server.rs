@@ -5,7 +5,7 @@
 //! cargo run --features http --example client -- ...
 //! ```
 
-use std::{error::Error, net::TcpListener, time::Duration};
+use std::{error::Error, net::TcpListener, sync::Arc, time::Duration};
 
 use blindbook::{
     SecretBytes, Timestamp,
@@ -19,7 +19,7 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{EvaluationKey, Evaluator, directory::Regions, policy::Policy, publish::Terms},
     snapshot::SnapshotKey,
-    store::{Pace, Publisher, RedbStore, SegmentFolder},
+    store::{NoKeeper, Pace, Publisher, RedbStore, SegmentFolder},
 };
 use rand::{Rng, rand_core::UnwrapErr, rngs::SysRng};
 
@@ -67,6 +67,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         store: RedbStore::open(&folder.join("blindbook.redb"))?,
         publisher: Publisher::new(terms, snapshot_key, segments),
         evaluator,
+        keeper: Arc::new(NoKeeper), // the key of this example isn't rotated
+        carry_for: Duration::ZERO,
         policy: Policy::default(),
         credentials: Credentials::shared_secret(&service, &secret)?,
         regions: Regions::default(),

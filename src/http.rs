@@ -7,6 +7,7 @@
 //! GET    /v1/manifest             the newest signed manifest            ETag, no credential
 //! GET    /v1/segments/{sha256}    a segment                             ranges, immutable, no credential
 //! POST   /v1/evaluate             scope discover, or enrol for more     charged
+//! POST   /v1/carry-over           scope discover                        charged against the epoch before
 //! PUT    /v1/members              scope enrol                           idempotent
 //! DELETE /v1/members              scope enrol                           idempotent
 //!
@@ -16,6 +17,8 @@
 //! POST   /suspend /lift                 on the operators' listener
 //! GET    /incident                      incidents, on the operators' listener
 //! POST   /incident/{open,contain,report,list,notices,told,close}
+//! GET    /rotate                        how far a rotation has come, on the operators' listener
+//! POST   /rotate                        rotates the key; with `?hard` after an incident
 //! ```
 //!
 //! Messages are those of [`crate::wire`]; errors are RFC 9457 problem documents, one stable `urn:` for each (they
@@ -27,6 +30,7 @@
 
 mod answer;
 mod body;
+mod carry_over;
 mod compute;
 pub mod credential;
 mod evaluate;
@@ -39,6 +43,7 @@ mod origin;
 pub mod problem;
 mod published;
 mod room;
+mod rotation;
 mod routes;
 mod serve;
 mod suspend;
@@ -54,11 +59,14 @@ pub use self::{
     observe::ObserveError,
     operator::{PublicationReport, WrittenSegment},
     origin::{BadNetwork, Network, Proxies},
+    rotation::RotationStatus,
     routes::{ROUTES, operator_router, router},
     serve::{Listeners, serve},
 };
 
-use self::{compute::Compute, credential::Credentials, observe::Observer, room::Rooms};
+use self::{
+    compute::Compute, credential::Credentials, observe::Observer, room::Rooms, rotation::Live,
+};
 use crate::{
     secret::SecretBytes,
     server::{
@@ -68,7 +76,10 @@ use crate::{
         publish::Plan,
         quota::Quota,
     },
-    store::{Pace, Publication, PublishError, Publisher, Store, StoreError},
+    store::{
+        Epochs, KeyKeeper, Pace, Publication, PublishError, Publisher, RotateError, Store,
+        StoreError,
+    },
     timestamp::Timestamp,
 };
 
@@ -116,6 +127,10 @@ pub struct Parts<S> {
     pub store: S,
     /// The key of the current epoch.
     pub evaluator: Evaluator,
+    /// What keeps the keys of a rotation: [`NoKeeper`](crate::store::NoKeeper) if there is to be none.
+    pub keeper: Arc<dyn KeyKeeper>,
+    /// How long results of the old epoch are carried over after a soft rotation.
+    pub carry_for: Duration,
     /// What publishes the set.
     pub publisher: Publisher,
     /// What accounts and registrars may do.
@@ -145,6 +160,9 @@ pub enum ServiceError {
     /// What was published can't be continued.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The keys of a rotation that isn't finished can't be used.
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
     /// The key is of another epoch than what is published, or another key.
     #[error("the evaluation key isn't the one that is published")]
     OtherKey,
@@ -164,8 +182,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(600);
 /// A discovery service, ready to be served. Shared by all its handlers.
 pub struct Service<S> {
     quota: Quota<S>,
-    evaluator: Arc<Evaluator>,
-    publisher: Publisher,
+    live: RwLock<Arc<Live>>,
+    keeper: Arc<dyn KeyKeeper>,
+    carry_for: Duration,
     regions: Arc<Regions>,
     credentials: Credentials,
     pepper: SecretBytes<32>,
@@ -176,6 +195,9 @@ pub struct Service<S> {
     rooms: Rooms,
     published: RwLock<Option<Arc<Publication>>>,
     publishing: tokio::sync::Mutex<()>,
+    rotating: tokio::sync::Mutex<()>,
+    /// Read by whoever changes members; written for the moment of a switch.
+    changing: tokio::sync::RwLock<()>,
     stopping: AtomicBool,
     observer: Observer,
 }
@@ -193,11 +215,20 @@ impl<S: Store> Service<S> {
         {
             return Err(ServiceError::OtherKey);
         }
-        let published = parts.publisher.last(&parts.store).await?;
+        let epochs = Epochs::load(&parts.store, parts.evaluator, &*parts.keeper).await?;
+        let current = epochs.current();
+        let publisher = parts
+            .publisher
+            .in_epoch(current.epoch(), current.public_key().clone());
+        let published = publisher.last(&parts.store).await?;
         let service = Self {
             quota: Quota::new(parts.policy, parts.store)?,
-            evaluator: Arc::new(parts.evaluator),
-            publisher: parts.publisher,
+            live: RwLock::new(Arc::new(Live {
+                epochs,
+                publisher: Arc::new(publisher),
+            })),
+            keeper: parts.keeper,
+            carry_for: parts.carry_for,
             regions: Arc::new(parts.regions),
             credentials: parts.credentials,
             pepper: parts.pepper,
@@ -208,12 +239,14 @@ impl<S: Store> Service<S> {
             proxies: parts.proxies,
             published: RwLock::new(None),
             publishing: tokio::sync::Mutex::new(()),
+            rotating: tokio::sync::Mutex::new(()),
+            changing: tokio::sync::RwLock::new(()),
             stopping: AtomicBool::new(false),
             observer: Observer::new()?,
         };
         if let Some(published) = published {
             // A backup of the store alone has lost them. A manifest that names them would be of no use to anybody.
-            if service.publisher.is_whole(&published.manifest) {
+            if service.live().publisher.is_whole(&published.manifest) {
                 service.show(published);
             } else {
                 tracing::error!("a published segment is missing: the set has to be published anew");
@@ -232,7 +265,8 @@ impl<S: Store> Service<S> {
         let runtime = tokio::runtime::Handle::current();
         let planned = tokio::task::spawn_blocking(move || {
             let at = (service.clock)();
-            runtime.block_on(service.publisher.plan(service.quota.store(), at))
+            let publisher = &service.live().publisher;
+            runtime.block_on(publisher.plan(service.quota.store(), at))
         });
         planned
             .await
@@ -252,7 +286,8 @@ impl<S: Store> Service<S> {
         let publication = tokio::task::spawn_blocking(move || {
             let at = (service.clock)();
             let store = service.quota.store();
-            let publishing = service.publisher.publish(store, at, pace, &|_| {});
+            let publisher = &service.live().publisher;
+            let publishing = publisher.publish(store, at, pace, &|_| {});
             runtime.block_on(publishing)
         })
         .await
@@ -273,7 +308,7 @@ impl<S: Store> Service<S> {
         let tidied = tokio::task::spawn_blocking(move || {
             let newest = service.published();
             newest.map_or(Ok(()), |newest| {
-                service.publisher.tidy(&newest, (service.clock)())
+                service.live().publisher.tidy(&newest, (service.clock)())
             })
         });
         tidied.await.unwrap_or(Ok(()))
@@ -286,7 +321,8 @@ impl<S: Store> Service<S> {
                 Ok(publication) => {
                     let sequence = publication.manifest.claims().sequence;
                     tracing::info!(sequence, "published");
-                    let policy = self.publisher.policy();
+                    let live = self.live();
+                    let policy = live.publisher.policy();
                     let now = (self.clock)();
                     let next = policy.begin_of(policy.slot_of(now).saturating_add(1));
                     next.saturating_since(now)
@@ -309,6 +345,15 @@ impl<S: Store> Service<S> {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    fn live(&self) -> Arc<Live> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&live)
+    }
+
+    fn set_live(&self, live: Live) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
     }
 
     fn show(&self, publication: Publication) -> Arc<Publication> {

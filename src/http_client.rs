@@ -34,7 +34,7 @@ use crate::wire::MEDIA_TYPE;
 /// Longest manifest that is read, in bytes.
 const MAX_MANIFEST: u64 = 64 * 1024;
 /// Longest message that is read, in bytes: 65,535 elements and their proof.
-const MAX_MESSAGE: u64 = 65_535 * 32 + 128;
+const MAX_MESSAGE: u64 = 65_535 * 32 + 160;
 
 /// Where the service is and how to talk to it.
 #[derive(Clone)]
@@ -174,6 +174,19 @@ impl Transport {
     /// See [`TransportError`].
     pub fn evaluate(&self, message: &[u8]) -> Result<Answer, TransportError> {
         let response = self.send(Method::POST, "/v1/evaluate", Some(message), true)?;
+        read(response, MAX_MESSAGE)
+    }
+
+    /// `POST /v1/carry-over` with an encoded [`CarryOverRequest`](crate::wire::CarryOverRequest). The answer's quota is what
+    /// the account can still carry over.
+    ///
+    /// After an error that leaves it open whether the service got the request, send the *same bytes* again.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    pub fn carry_over(&self, message: &[u8]) -> Result<Answer, TransportError> {
+        let response = self.send(Method::POST, "/v1/carry-over", Some(message), true)?;
         read(response, MAX_MESSAGE)
     }
 

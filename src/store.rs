@@ -9,30 +9,36 @@
 //! | `RedbStore` (feature `store`) | yes | one machine |
 
 mod base_builder;
+mod epochs;
 mod evidence;
 mod findings;
 mod incident;
+mod keeper;
 mod ledger;
 mod memory;
 mod publisher;
 #[cfg(feature = "store")]
 mod redb;
 mod rotation;
+mod rotator;
 mod segments;
 mod settings;
 
 use std::{future::Future, string::String, vec::Vec};
 
 pub use base_builder::{BaseBuilder, BaseError, BuiltBase, Duplicates, LEAST_MEMORY};
+pub use epochs::Epochs;
 pub use evidence::{Affected, AffectedPage, EvidenceStore};
 pub use findings::{enlist_exposed, evaluations, exposed_by_region};
 pub use incident::IncidentStore;
+pub use keeper::{KeyKeeper, NextKey, NoKeeper};
 pub use ledger::LedgerStore;
 pub use memory::MemoryStore;
-pub use publisher::{Building, Pace, Publication, PublishError, Publisher, Work};
+pub use publisher::{Building, Pace, PreparedEpoch, Publication, PublishError, Publisher, Work};
 #[cfg(feature = "store")]
 pub use redb::RedbStore;
-pub use rotation::{DroppedClaims, Rekeyed, RotationStore, Switched};
+pub use rotation::{DroppedClaims, Rekeyed, RotationStore, RunEnd, Switched};
+pub use rotator::{RotateError, Rotator};
 pub use segments::SegmentFolder;
 #[cfg(feature = "publish")]
 pub(crate) use segments::hex;

@@ -577,6 +577,90 @@ fn an_import_goes_on_only_on_the_service_that_it_began_on() {
     first.terminate();
 }
 
+/// The key is rotated in every way, on a service that runs and on one that doesn't; an import goes on, and a phone carries over
+/// by itself and says so.
+#[test]
+fn a_key_is_rotated_and_phones_and_imports_go_on() {
+    let mut service = Service::new();
+    service.start();
+    let lines: String = (0..40)
+        .map(|number| {
+            format!("07700 9000{number:02},member {number},everyone,2026-11-01T12:00:00Z\n")
+        })
+        .collect();
+    let file = members(&service, &lines);
+    let registrar = service.token("registrar", "enrol");
+    let enrol = |service: &Service| {
+        let mut command = service.as_client("enrol", &file, &registrar);
+        command.args(["--consent-text", "1", "--consent-surface", "cli"]);
+        command
+    };
+    assert_eq!(succeed(&mut enrol(&service))["changed"], 40);
+    succeed(service.with_config("publish").arg("--now"));
+    let book = service.path("book.csv");
+    let numbers: String = (30..60)
+        .map(|number| format!("07700 9000{number:02}\n"))
+        .collect();
+    fs::write(&book, numbers).unwrap();
+    let phone = service.token("ada", "discover");
+    let discover = |service: &Service| succeed(&mut service.as_client("discover", &book, &phone));
+    let first = discover(&service);
+    assert_eq!(first["found"].as_array().unwrap().len(), 10);
+
+    assert_eq!(
+        succeed(service.with_config("rotate").arg("--status"))["phase"],
+        "none"
+    );
+    let rotated = succeed(&mut service.with_config("rotate"));
+    assert_eq!(
+        (&rotated["epoch"], &rotated["phase"]),
+        (&2.into(), &"window".into())
+    );
+    for suffix in ["next", "delta"] {
+        assert!(
+            service
+                .path(&format!("service/evaluation.key.{suffix}"))
+                .exists()
+        );
+    }
+    let (code, busy) = run(&mut service.with_config("rotate"));
+    assert_eq!(code, REFUSED, "{busy}");
+    assert!(busy["retry_after"].as_u64().unwrap() > 29 * 86_400);
+    let second = discover(&service);
+    assert_eq!(second["found"], first["found"]);
+    let of = |report: &Value, name: &str| report[name].as_u64().unwrap();
+    assert_eq!(
+        (of(&second, "carried_over"), of(&second, "elements")),
+        (30, 0)
+    );
+    // An import that had got so far goes on behind it.
+    fs::write(&file, format!("{lines}07700 900077,member 77\n")).unwrap();
+    let more = succeed(&mut enrol(&service));
+    assert_eq!(
+        (of(&more, "resumed_after_line"), of(&more, "changed")),
+        (40, 1)
+    );
+    // Started again in the window, and published by hand.
+    service.terminate();
+    succeed(service.with_config("publish").args(["--offline", "--now"]));
+    let hard = succeed(service.with_config("rotate").args(["--offline", "--hard"]));
+    assert_eq!(
+        (&hard["epoch"], &hard["phase"]),
+        (&3.into(), &"none".into())
+    );
+    let keys = fs::read_dir(service.path("service")).unwrap();
+    let names = keys.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names
+        .filter(|name| name.starts_with("evaluation"))
+        .collect();
+    assert_eq!(names, ["evaluation.key"]);
+    service.start();
+    let third = discover(&service);
+    assert_eq!(third["found"], first["found"]);
+    assert_eq!((of(&third, "forgotten"), of(&third, "elements")), (30, 64));
+    service.terminate();
+}
+
 /// Two ways in which a dead run misled the next one: what `--restart` was to forget was there until its first batch was
 /// done, and the rejected lines of a batch that was sent again were listed twice.
 #[test]

@@ -14,6 +14,8 @@ mod problems;
 mod published;
 #[path = "support/raw.rs"]
 mod raw;
+#[path = "http/rotation.rs"]
+mod rotation;
 #[path = "support/service.rs"]
 mod service;
 #[path = "http/shared.rs"]

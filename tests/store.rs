@@ -2,6 +2,9 @@
 
 #[path = "support/roles.rs"]
 mod roles;
+#[path = "store/rotation.rs"]
+#[cfg(feature = "store")]
+mod rotation;
 #[path = "store/settings.rs"]
 mod settings;
 

@@ -21,6 +21,14 @@ pub(super) fn message(bytes: Vec<u8>) -> impl IntoResponse {
     )
 }
 
+/// Tells how much the account can still carry over.
+pub(super) fn carry_over_limit(left: u32, headers: &mut HeaderMap) {
+    if let Ok(value) = HeaderValue::try_from(format!("\"carry-over\";r={left}")) {
+        headers.insert("ratelimit", value);
+    }
+    headers.remove("ratelimit-policy");
+}
+
 /// Tells the account's quota: `r` elements remain of `q`, and it is full again in `t` seconds; an empty one takes
 /// `w` seconds to fill.
 pub(super) fn rate_limit(status: &QuotaStatus, headers: &mut HeaderMap) {

@@ -47,9 +47,10 @@ pub(super) async fn evaluate<S: Store>(
     let body = body::read(&service, credential.account, request, limit).await?;
     let request = EvaluateRequest::decode(&body.bytes)?;
     drop(body);
-    if request.epoch != service.evaluator.epoch() {
-        return Err(Problem::wrong_epoch());
-    }
+    let live = service.live();
+    let evaluator = live.epochs.evaluator(request.epoch, at).map(Arc::clone);
+    let evaluator = evaluator.ok_or(Problem::wrong_epoch())?;
+    let epoch = evaluator.epoch();
 
     let count = request.blinded.len();
     let elements = u32::try_from(count).ok().and_then(NonZeroU32::new);
@@ -67,9 +68,10 @@ pub(super) async fn evaluate<S: Store>(
             at,
         })
         .await?;
-    service.observer.admitted(&admission, count);
+    let is_current = epoch == live.epochs.current().epoch();
+    drop(live);
+    service.observer.admitted(&admission, count, is_current);
 
-    let evaluator = Arc::clone(&service.evaluator);
     let evaluation = service
         .compute
         .run(place, move || {
@@ -83,7 +85,7 @@ pub(super) async fn evaluate<S: Store>(
             EvaluateError::OtherPermit => Problem::internal(),
         })?;
     let response = EvaluateResponse {
-        epoch: service.evaluator.epoch(),
+        epoch,
         evaluated: evaluation.elements,
         proof: evaluation.proof,
     };

@@ -24,6 +24,9 @@ pub(super) async fn forget<S: Store>(service: Arc<Service<S>>) -> Infallible {
     loop {
         hours.tick().await;
         let at = (service.clock)();
+        if let Err(error) = service.tend().await {
+            tracing::error!(%error, "what is left of a rotation can't be removed yet");
+        }
         let store = service.quota.store();
         match forget_members(store, at).await {
             Ok(0) => {}

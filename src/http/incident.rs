@@ -269,7 +269,7 @@ async fn findings<S: Store>(
         let store = service.quota.store();
         runtime.block_on(async {
             Ok::<_, StoreError>(Findings {
-                service: service.publisher.terms().service.as_str().into(),
+                service: service.live().publisher.terms().service.as_str().into(),
                 at,
                 outlasts_seconds: window.slot.as_secs(),
                 evaluations: evaluations(store, &incident, at).await?,
@@ -290,13 +290,13 @@ fn window<S: Store>(service: &Service<S>, incident: &Incident, now: Timestamp) -
     Window {
         since: exposed.since,
         until: exposed.until,
-        slot: outlasts(service.publisher.policy().slot),
+        slot: outlasts(service.live().publisher.policy().slot),
     }
 }
 
 /// The epoch whose rows are everybody.
-fn epoch<S>(service: &Service<S>) -> Epoch {
-    service.evaluator.epoch()
+fn epoch<S: Store>(service: &Service<S>) -> Epoch {
+    service.live().epochs.current().epoch()
 }
 
 async fn answer<T: Serialize>(work: impl Future<Output = Result<T, Refused>>) -> Response {

@@ -12,12 +12,14 @@ use super::{
     answer::message,
     body::{self, check_media_type},
     problem::Problem,
+    rotation::Live,
 };
 use crate::{
     label::LabelLength,
     oprf::Epoch,
     server::{directory::MemberBatch, quota::Scope},
     store::Store,
+    timestamp::Timestamp,
     wire::{DecodeError, EnrolRequest, MembersResponse, Message, RemoveRequest},
 };
 
@@ -29,7 +31,7 @@ pub(super) async fn enrol<S: Store>(
     request: Request,
 ) -> Result<Response, Problem> {
     let regions = Arc::clone(&service.regions);
-    let label_length = service.publisher.terms().label_length;
+    let label_length = service.live().publisher.terms().label_length;
     change(&service, request, move |bytes, at| {
         let request = EnrolRequest::decode(bytes)?;
         if request.label_length() != label_length {
@@ -54,9 +56,7 @@ pub(super) async fn remove<S: Store>(
 async fn change<S: Store>(
     service: &Arc<Service<S>>,
     request: Request,
-    decode: impl FnOnce(&[u8], crate::timestamp::Timestamp) -> Result<MemberBatch, Problem>
-    + Send
-    + 'static,
+    decode: impl FnOnce(&[u8], Timestamp) -> Result<MemberBatch, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
     check_media_type(request.headers())?;
     let at = (service.clock)();
@@ -67,15 +67,33 @@ async fn change<S: Store>(
         return Err(Problem::wrong_scope());
     }
     let body = body::read(service, credential.account, request, LIMIT).await?;
-    check_epoch(&body.bytes, service.evaluator.epoch())?;
+    check_epoch(&body.bytes, &service.live(), at)?;
     // Decoding checks a group element for each member: that is arithmetic.
     let place = service.compute.enter(body.bytes.len() / 320)?;
-    let batch = service
+    let mut batch = service
         .compute
         .run(place, move || decode(&body.bytes, at))
         .await??;
     let count = batch.changes.len();
-    let outcome = service.quota.store().change_members(batch).await?;
+    let outcome = loop {
+        // Not while the epoch is switched: nobody's change gets lost.
+        let changing = service.changing.read().await;
+        let live = service.live();
+        let current = live.epochs.current().epoch();
+        if batch.epoch == current {
+            break service.quota.store().change_members(batch).await?;
+        }
+        drop(changing);
+        let carry_over = live.epochs.carry_over(batch.epoch, current, at);
+        let carry_over = Arc::clone(carry_over.ok_or(Problem::wrong_epoch())?);
+        drop(live);
+        let place = service.compute.enter(count)?;
+        batch = service
+            .compute
+            .run(place, move || carry_over.members(batch))
+            .await?
+            .map_err(|_| Problem::bad_element())?;
+    };
     service.observer.changed(count);
     let response = MembersResponse {
         changed: outcome.changed,
@@ -85,13 +103,15 @@ async fn change<S: Store>(
     Ok(message(response.encode()).into_response())
 }
 
-/// Both messages have the epoch behind version and kind; another one saves the arithmetic.
-fn check_epoch(bytes: &[u8], current: Epoch) -> Result<(), Problem> {
+/// Both messages have the epoch behind version and kind; one that isn't served saves the arithmetic.
+fn check_epoch(bytes: &[u8], live: &Live, at: Timestamp) -> Result<(), Problem> {
+    let current = live.epochs.current().epoch();
+    let served = |epoch| epoch == current || live.epochs.carry_over(epoch, current, at).is_some();
     let epoch = bytes.get(2..).and_then(|rest| rest.first_chunk());
     let epoch = epoch.map(|epoch| Epoch::new(u64::from_be_bytes(*epoch)));
     match epoch {
         None => Err(DecodeError::Truncated.into()),
-        Some(epoch) if epoch != current => Err(Problem::wrong_epoch()),
+        Some(epoch) if !served(epoch) => Err(Problem::wrong_epoch()),
         Some(_) => Ok(()),
     }
 }

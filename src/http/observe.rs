@@ -5,7 +5,7 @@
 //! | `blindbook_requests_total{route,status}` | requests answered |
 //! | `blindbook_problems_total{problem}` | requests refused, by the name of the problem |
 //! | `blindbook_request_seconds{route}` | time from head to head |
-//! | `blindbook_elements_total{kind}` | elements: `charged`, or `replayed` without charge |
+//! | `blindbook_elements_total{kind}` | elements: `charged`, `replayed` without charge, or `carried` over from the epoch before |
 //! | `blindbook_member_changes_total` | changes that registrars made |
 //! | `blindbook_key_evaluations` | elements that the current key has evaluated |
 //! | `blindbook_key_warning` | 1 once the key should be rotated |
@@ -13,6 +13,8 @@
 //! | `blindbook_day_limit{who}` | how many there may be today |
 //! | `blindbook_service_warning` | 1 while everybody together has used `service.page_percent` of today's limit |
 //! | `blindbook_published_sequence`, `_members`, `_bytes` | what is published |
+//! | `blindbook_rotation_phase` | 0 none; 1 members get rows in the new epoch; 2 the new epoch is served and results of the old one are carried over; 3 keys and rows of the old one are being destroyed |
+//! | `blindbook_rotation_members` | members that have a row in the new epoch, in phase 1 |
 //! | `blindbook_compute_queue_elements` | elements that wait or are worked on |
 
 use std::{format, string::String, time::Duration, vec::Vec};
@@ -22,6 +24,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+use super::RotationStatus;
 use crate::{
     server::quota::{Admission, Usage},
     store::Publication,
@@ -37,6 +40,9 @@ pub(super) struct Observer {
     handle: PrometheusHandle,
     charged: Counter,
     replayed: Counter,
+    carried: Counter,
+    rotation_phase: Gauge,
+    rotation_members: Gauge,
     changes: Counter,
     key_evaluations: Gauge,
     key_warning: Gauge,
@@ -96,6 +102,9 @@ impl Observer {
         Ok(Self {
             charged: elements("charged"),
             replayed: elements("replayed"),
+            carried: elements("carried"),
+            rotation_phase: gauge("blindbook_rotation_phase"),
+            rotation_members: gauge("blindbook_rotation_members"),
             changes: counter(Key::from_static_name("blindbook_member_changes_total")),
             key_evaluations: gauge("blindbook_key_evaluations"),
             key_warning: gauge("blindbook_key_warning"),
@@ -141,17 +150,44 @@ impl Observer {
         }
     }
 
-    pub(super) fn admitted(&self, admission: &Admission, elements: usize) {
+    pub(super) fn carried_over(&self, replayed: bool, elements: usize) {
+        let counter = if replayed {
+            &self.replayed
+        } else {
+            &self.carried
+        };
+        counter.increment(elements as u64);
+    }
+
+    pub(super) fn rotation(&self, status: &RotationStatus) {
+        let phase = match status.phase.as_str() {
+            "rekeying" => 1.0,
+            "window" => 2.0,
+            "ending" => 3.0,
+            _ => 0.0,
+        };
+        self.rotation_phase.set(phase);
+        self.rekeyed(status.rekeyed.unwrap_or(0));
+    }
+
+    pub(super) fn rekeyed(&self, members: u64) {
+        self.rotation_members.set(members as f64);
+    }
+
+    /// `current` tells whether it was the key of the epoch that is published.
+    pub(super) fn admitted(&self, admission: &Admission, elements: usize, current: bool) {
         let counter = if admission.receipt.replayed {
             &self.replayed
         } else {
             &self.charged
         };
         counter.increment(elements as u64);
-        self.key_evaluations
-            .set(admission.receipt.key_evaluations as f64);
-        self.key_warning
-            .set(f64::from(u8::from(admission.key_warning)));
+        if current {
+            self.key_evaluations
+                .set(admission.receipt.key_evaluations as f64);
+            self.key_warning
+                .set(f64::from(u8::from(admission.key_warning)));
+        }
         if let Some(usage) = &admission.receipt.service {
             self.service.set(usage);
             self.service_warning

@@ -94,7 +94,7 @@ pub(super) async fn ready<S: Store>(State(service): State<Arc<Service<S>>>) -> R
         Some(String::from("stopping"))
     } else if epoch.is_none() {
         Some(String::from("nothing is published yet"))
-    } else if epoch != Some(service.evaluator.epoch()) {
+    } else if epoch != Some(service.live().epochs.current().epoch()) {
         // Clients would ask for evaluations in an epoch that is over.
         Some(String::from("nothing is published in this epoch yet"))
     } else {

@@ -11,6 +11,7 @@
 //! | `body-too-large` | 413 | |
 //! | `body-timeout` | 408 | the body didn't come in time |
 //! | `wrong-epoch` | 409 | the key was rotated: fetch the manifest |
+//! | `no-carry-over` | 409 | nothing is carried over between these epochs, or not any more: evaluate again |
 //! | `wrong-label-length` | 409 | not the length of the service's labels |
 //! | `quota-exhausted` | 429 | `Retry-After` says when the same request can succeed |
 //! | `carry-over-exhausted` | 429 | fewer elements were evaluated in the epoch before; `RateLimit` says how many are left |
@@ -43,7 +44,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::answer::rate_limit;
+use super::answer::{carry_over_limit, rate_limit};
 use crate::{
     server::quota::{AdmitError, QuotaStatus, Refusal, RefusalReason},
     store::StoreError,
@@ -63,6 +64,7 @@ pub(super) struct Problem {
     detail: Option<String>,
     retry_after: Option<Duration>,
     quota: Option<QuotaStatus>,
+    carry_over_left: Option<u32>,
 }
 
 impl Problem {
@@ -74,6 +76,7 @@ impl Problem {
             detail: None,
             retry_after: None,
             quota: None,
+            carry_over_left: None,
         }
     }
 
@@ -90,6 +93,13 @@ impl Problem {
     /// Tells what the account has left.
     pub(super) fn quota(mut self, status: QuotaStatus) -> Self {
         self.quota = Some(status);
+        self
+    }
+
+    /// Tells how much the account can still carry over, in the place of what it has left.
+    pub(super) fn carry_over_left(mut self, left: u32) -> Self {
+        self.quota = None;
+        self.carry_over_left = Some(left);
         self
     }
 
@@ -154,6 +164,14 @@ impl Problem {
             "wrong-epoch",
             StatusCode::CONFLICT,
             "the epoch isn't the current one; fetch the manifest",
+        )
+    }
+
+    pub(super) const fn no_carry_over() -> Self {
+        Self::new(
+            "no-carry-over",
+            StatusCode::CONFLICT,
+            "nothing is carried over between these epochs",
         )
     }
 
@@ -236,6 +254,9 @@ impl From<DecodeError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if error == StoreError::EpochOver {
+            return Self::wrong_epoch();
+        }
         if error == StoreError::Overloaded {
             return Self::overloaded(Duration::from_secs(1));
         }
@@ -357,6 +378,9 @@ impl IntoResponse for Problem {
         }
         if let Some(quota) = self.quota {
             rate_limit(&quota, headers);
+        }
+        if let Some(left) = self.carry_over_left {
+            carry_over_limit(left, headers);
         }
         response.extensions_mut().insert(Name(self.name));
         response

@@ -48,7 +48,7 @@ pub(super) async fn segment<S: Store>(
     if !served.is_some_and(|published| published.serves(&id, at)) {
         return Err(Problem::not_found());
     }
-    let path = service.publisher.folder().path(&id);
+    let path = service.live().publisher.folder().path(&id);
     if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
         return Err(Problem::not_found());
     }

@@ -14,18 +14,19 @@ use axum::{
 };
 
 use super::{
-    Service, evaluate, incident, members, operator,
+    Service, carry_over, evaluate, incident, members, operator,
     problem::{Name, Problem},
-    published, suspend,
+    published, rotation, suspend,
 };
 use crate::store::Store;
 
 /// Every route for clients and registrars. Each one that touches membership passes the quota, or wants the scope
 /// `enrol`, or serves what is published.
-pub const ROUTES: [&str; 4] = [
+pub const ROUTES: [&str; 5] = [
     "/v1/manifest",
     "/v1/segments/{id}",
     "/v1/evaluate",
+    "/v1/carry-over",
     "/v1/members",
 ];
 
@@ -34,11 +35,12 @@ pub const ROUTES: [&str; 4] = [
 /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the address of the connection all requests
 /// count as from one network.
 pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
-    let [manifest, segments, evaluation, membership] = ROUTES;
+    let [manifest, segments, evaluation, carried, membership] = ROUTES;
     Router::new()
         .route(manifest, get(published::manifest::<S>))
         .route(segments, get(published::segment::<S>))
         .route(evaluation, post(evaluate::evaluate::<S>))
+        .route(carried, post(carry_over::carry_over::<S>))
         .route(
             membership,
             put(members::enrol::<S>).delete(members::remove::<S>),
@@ -58,6 +60,10 @@ pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route(
             "/publish",
             get(operator::plan::<S>).post(operator::publish::<S>),
+        )
+        .route(
+            "/rotate",
+            get(rotation::status::<S>).post(rotation::rotate::<S>),
         )
         .route("/suspend", post(suspend::suspend::<S>))
         .route("/lift", post(suspend::lift::<S>))

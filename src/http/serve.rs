@@ -60,6 +60,7 @@ pub async fn serve<S: Store>(
     let routes = router(Arc::clone(&service)).into_make_service_with_connect_info::<SocketAddr>();
     let operator =
         prepare(operator).serve(operator_router(Arc::clone(&service)).into_make_service());
+    let resuming = tokio::spawn(Arc::clone(&service).resume_rotation());
     let stopping = Arc::clone(&service);
     let control = handle.clone();
     let forgetting = forget(Arc::clone(&service));
@@ -84,6 +85,8 @@ pub async fn serve<S: Store>(
             tokio::try_join!(public, operator, end)?;
         }
     }
+    // A rotation under way goes on the next time.
+    resuming.abort();
     Ok(())
 }
 

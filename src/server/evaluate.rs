@@ -4,7 +4,7 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 
-use super::{EvaluationKey, quota::Permit};
+use super::{Delta, EvaluationKey, quota::Permit};
 use crate::oprf::{BadElement, BlindedElements, Epoch, Evaluation, PublicKey};
 
 /// A batch that isn't evaluated. Its permit is used up nevertheless.
@@ -42,6 +42,12 @@ impl Evaluator {
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
         self.key.public_key()
+    }
+
+    /// The key of the next epoch: `k' = delta * k`.
+    #[must_use]
+    pub fn rotate(&self, delta: &Delta) -> EvaluationKey {
+        self.key.rotate(delta)
     }
 
     /// Evaluates a batch and proves it.

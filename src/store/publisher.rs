@@ -10,8 +10,11 @@
 
 mod build;
 mod change;
+mod epoch;
 
-use std::{fs::File, io, time::Duration, vec::Vec};
+use std::{fs::File, io, sync::Arc, time::Duration, vec::Vec};
+
+pub use self::epoch::PreparedEpoch;
 
 use super::{
     BaseError, SegmentFolder, Settled, Store, StoreError, StoredManifest,
@@ -41,7 +44,7 @@ pub struct Publisher {
     terms: Terms,
     policy: PublishPolicy,
     building: Building,
-    key: SnapshotKey,
+    key: Arc<SnapshotKey>,
     folder: SegmentFolder,
 }
 
@@ -161,7 +164,7 @@ impl Publisher {
             terms,
             policy: PublishPolicy::default(),
             building: Building::default(),
-            key,
+            key: Arc::new(key),
             folder,
         }
     }
@@ -302,31 +305,47 @@ impl Publisher {
         draft: ManifestDraft,
         wrote: Wrote,
     ) -> Result<Publication, PublishError> {
+        let (mut publication, manifest) = self.signed(last, draft, &wrote)?;
+        if !store.append_manifest(manifest, wrote.settled).await? {
+            return Err(PublishError::Conflict);
+        }
+        self.appended(store, &mut publication).await;
+        Ok(publication)
+    }
+
+    /// Signs what follows `last`.
+    fn signed(
+        &self,
+        last: Option<&Manifest>,
+        draft: ManifestDraft,
+        wrote: &Wrote,
+    ) -> Result<(Publication, StoredManifest), PublishError> {
         let draft = self.listing(draft, last, &wrote.segments);
         let mut publication = self.verified(self.key.sign(&draft)?)?;
-        publication.written = wrote.segments;
+        publication.written = wrote.segments.clone();
         publication
             .written
             .retain(|entry| draft.segments.contains(entry));
         publication.collisions = wrote.collisions;
+        let listed = ids(&draft.segments);
+        publication.former = last.map_or_else(Vec::new, |last| ids(&last.claims().segments));
+        publication.former.retain(|id| !listed.contains(id));
         let manifest = StoredManifest {
             sequence: draft.sequence,
             bytes: publication.bytes.clone(),
         };
-        if !store.append_manifest(manifest, wrote.settled).await? {
-            return Err(PublishError::Conflict);
-        }
-        // The chain has moved on: from here on nothing makes it fail any more.
-        let listed = ids(&draft.segments);
-        publication.former = last.map_or_else(Vec::new, |last| ids(&last.claims().segments));
-        publication.former.retain(|id| !listed.contains(id));
+        Ok((publication, manifest))
+    }
+
+    /// The chain has moved on: from here on nothing makes it fail any more.
+    async fn appended<S: Store>(&self, store: &S, publication: &mut Publication) {
+        let listed = ids(&publication.manifest.claims().segments);
         let kept = [listed, publication.former.clone()].concat();
-        let tidied = self.mirror(&publication);
+        let tidied = self.mirror(publication);
         let tidied = tidied.and_then(|()| self.folder.retain(&kept));
         publication.litter = tidied.err().map(|error| error.kind());
         // What stays is dropped the next time.
         while let Ok(1..) = store.drop_settled(DROPPED).await {}
-        Ok(publication)
     }
 
     fn mirror(&self, publication: &Publication) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! What a store keeps of a rotation: which members have a row in the new epoch, and how far it has come.
 
-use std::{future::Future, vec::Vec};
+use std::{fmt, future::Future, vec::Vec};
 
 use super::{Settled, StoreError, StoredManifest};
 use crate::{
@@ -19,10 +19,28 @@ pub struct Rekeyed {
     pub members: Vec<(UnblindedElement, UnblindedElement)>,
     /// Whether they had changed after they got their row, and were read from [`RotationStore::to_rekey_again`].
     pub again: bool,
-    /// Up to which member the old epoch is done with these, if it is done up to another one than before.
+    /// With these, a run of members is done.
+    pub end: Option<RunEnd>,
+}
+
+/// The end of a run of members, who come in pages and in any order.
+#[derive(Clone, Copy)]
+pub struct RunEnd {
+    /// The last one of the run by its unblinded element in the old epoch; `None` if there are no members at all.
     pub after: Option<Encoding>,
-    /// Whether there is nobody behind these.
+    /// How many they are.
+    pub members: u64,
+    /// Whether there is nobody behind them.
     pub complete: bool,
+}
+
+impl fmt::Debug for RunEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunEnd")
+            .field("members", &self.members)
+            .field("complete", &self.complete)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A page of accounts that was gone through.

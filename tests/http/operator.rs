@@ -397,7 +397,8 @@ fn no_route_touches_membership_for_nothing() {
                 match (route, method) {
                     ("/v1/manifest", "GET") => assert_eq!(answer.status, 200),
                     ("/v1/segments/{id}", "GET") => assert_eq!(answer.status, 404),
-                    ("/v1/evaluate", "POST") | ("/v1/members", "PUT" | "DELETE") => {
+                    ("/v1/evaluate" | "/v1/carry-over", "POST")
+                    | ("/v1/members", "PUT" | "DELETE") => {
                         let free = ["bad-credential", "wrong-scope", "malformed-message"];
                         assert!(
                             free.contains(&answer.problem().as_str()),

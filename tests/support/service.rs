@@ -8,9 +8,10 @@
 )]
 
 use std::{
+    io,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -27,13 +28,13 @@ use blindbook::{
     label::{Label, LabelLength},
     oprf::{Epoch, ServiceId},
     server::{
-        EvaluationKey, Evaluator,
+        Delta, EvaluationKey, Evaluator,
         directory::{Consent, Regions},
         policy::Policy,
         publish::{PublishPolicy, Terms},
     },
     snapshot::{Segment, SignedManifest, SnapshotKey, cheapest_path},
-    store::{Publisher, RedbStore, SegmentFolder},
+    store::{KeyKeeper, NextKey, NoKeeper, Publisher, RedbStore, SegmentFolder},
     wire::{
         EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
         RemoveRequest, Setting,
@@ -68,6 +69,9 @@ pub struct Setup {
     pub publishing: PublishPolicy,
     pub regions: Regions,
     pub credentials: Credentials,
+    /// Keeps the keys, also that in use, if they are rotated.
+    pub keeper: Option<Arc<MemoryKeeper>>,
+    pub carry_for: Duration,
     /// A certificate chain and its key.
     pub tls: Option<Tls>,
 }
@@ -105,8 +109,90 @@ impl Default for Setup {
             publishing: PublishPolicy::default(),
             regions: Regions::default(),
             credentials: Credentials::shared_secret(&service_id(), SECRET).unwrap(),
+            keeper: None,
+            carry_for: Duration::from_secs(30 * 86_400),
             tls: None,
         }
+    }
+}
+
+/// Keeps keys for as long as the test lasts: over the restarts of a service.
+#[derive(Debug)]
+pub struct MemoryKeeper(Mutex<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    in_use: Sealed,
+    next: Option<Sealed>,
+    delta: Option<[u8; 32]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sealed {
+    epoch: Epoch,
+    key: [u8; 32],
+}
+
+impl MemoryKeeper {
+    /// With the key of the tests' epoch in use.
+    pub fn new() -> Arc<Self> {
+        let key = *evaluation_key(EPOCH).expose().expose();
+        let in_use = Sealed { epoch: EPOCH, key };
+        Arc::new(Self(Mutex::new(Kept {
+            in_use,
+            next: None,
+            delta: None,
+        })))
+    }
+
+    pub fn in_use(&self) -> Evaluator {
+        let mut sealed = self.0.lock().unwrap().in_use;
+        let key = EvaluationKey::from_bytes(&mut sealed.key).unwrap();
+        Evaluator::new(sealed.epoch, key)
+    }
+
+    /// Whether a next key and a delta are kept.
+    pub fn keeps(&self) -> (bool, bool) {
+        let kept = self.0.lock().unwrap();
+        (kept.next.is_some(), kept.delta.is_some())
+    }
+}
+
+impl KeyKeeper for MemoryKeeper {
+    fn keep(&self, next: &NextKey) -> io::Result<()> {
+        let mut kept = self.0.lock().unwrap();
+        assert!(kept.next.is_none() && kept.delta.is_none());
+        kept.delta = next.delta.as_ref().map(|delta| *delta.expose().expose());
+        kept.next = Some(Sealed {
+            epoch: next.epoch,
+            key: *next.key.expose().expose(),
+        });
+        Ok(())
+    }
+
+    fn kept(&self) -> io::Result<Option<NextKey>> {
+        let kept = self.0.lock().unwrap();
+        Ok(kept.next.map(|mut next| NextKey {
+            epoch: next.epoch,
+            key: EvaluationKey::from_bytes(&mut next.key).unwrap(),
+            delta: kept
+                .delta
+                .map(|mut delta| Delta::from_bytes(&mut delta).unwrap()),
+        }))
+    }
+
+    fn destroy_delta(&self) -> io::Result<()> {
+        self.0.lock().unwrap().delta = None;
+        Ok(())
+    }
+
+    fn promote(&self, epoch: Epoch) -> io::Result<()> {
+        let mut kept = self.0.lock().unwrap();
+        if let Some(next) = kept.next.take_if(|next| next.epoch == epoch) {
+            kept.in_use = next;
+        }
+        assert_eq!(kept.in_use.epoch, epoch);
+        Ok(())
     }
 }
 
@@ -155,11 +241,21 @@ impl Running {
             .enable_all()
             .build()
             .unwrap();
+        let evaluator = match &setup.keeper {
+            Some(keeper) => keeper.in_use(),
+            None => Evaluator::new(setup.epoch, evaluation_key(setup.epoch)),
+        };
+        let keeper = setup.keeper.map(|keeper| keeper as Arc<dyn KeyKeeper>);
+        let publisher = publisher(folder, setup.epoch)
+            .in_epoch(evaluator.epoch(), evaluator.public_key().clone())
+            .with_policy(setup.publishing);
         let service = runtime
             .block_on(Service::new(Parts {
+                keeper: keeper.unwrap_or(Arc::new(NoKeeper)),
+                carry_for: setup.carry_for,
                 store: RedbStore::open(&folder.join("store")).unwrap(),
-                evaluator: Evaluator::new(setup.epoch, evaluation_key(setup.epoch)),
-                publisher: publisher(folder, setup.epoch).with_policy(setup.publishing),
+                evaluator,
+                publisher,
                 policy: setup.policy,
                 credentials: setup.credentials,
                 regions: setup.regions,

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -27,6 +28,7 @@ use crate::{
     failure::Failure,
     files,
     seal::{self, Kind, Unlock},
+    sealed_keys::SealedKeys,
 };
 
 /// Longest configuration file, in bytes.
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) publish: Publish,
     #[serde(default)]
     regions: RegionTable,
+    #[serde(default)]
+    pub(crate) rotation: RotationDays,
     #[serde(default)]
     pub(crate) policy: Policy,
     #[serde(default)]
@@ -116,6 +120,24 @@ pub(crate) struct Publish {
     join_window: u32,
     decoy_class: u32,
     memory_mib: u32,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RotationDays {
+    carry_days: u32,
+}
+
+impl Default for RotationDays {
+    fn default() -> Self {
+        Self { carry_days: 30 }
+    }
+}
+
+impl RotationDays {
+    fn carry_for(&self) -> Duration {
+        Duration::from_secs(u64::from(self.carry_days) * 86_400)
+    }
 }
 
 impl Default for Publish {
@@ -276,6 +298,8 @@ impl Config {
             SegmentFolder::open(&folder).map_err(|error| Failure::file(&folder, &error))?;
         let snapshot = SnapshotKey::from_seed(&mut snapshot);
         Ok(Parts {
+            keeper: Arc::new(SealedKeys::new(self.path(&self.keys.evaluation), unlock)),
+            carry_for: self.rotation.carry_for(),
             regions: self.regions()?,
             credentials: self.credentials(&service)?,
             store: self.open_store()?,
@@ -356,6 +380,7 @@ mod tests {
         assert_eq!(config.policy, Policy::default());
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.publish, Publish::default());
+        assert_eq!(config.rotation, RotationDays::default());
         assert_eq!(config.publish.policy(), PublishPolicy::default());
     }
 

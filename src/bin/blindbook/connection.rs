@@ -70,6 +70,28 @@ struct Record {
     an_element: String,
 }
 
+/// Why nothing was carried over.
+pub(crate) enum Refusal {
+    /// Nothing is, between these epochs.
+    Never,
+    /// Less is left than was asked for.
+    TooMuch,
+    /// Something else: to be tried another time.
+    Other(Failure),
+}
+
+impl Refusal {
+    fn of(problem: Problem) -> Self {
+        match problem.type_uri.as_str() {
+            "urn:blindbook:problem:no-carry-over" => Self::Never,
+            "urn:blindbook:problem:carry-over-exhausted" => Self::TooMuch,
+            // An older service has no such route.
+            _ if problem.status == 404 => Self::Never,
+            _ => Self::Other(problem.into()),
+        }
+    }
+}
+
 impl ConnectionArgs {
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
         if self.url.starts_with("http://") && !self.plain_http {
@@ -190,6 +212,23 @@ impl Connection {
         self.exchange("evaluation", message, |message| {
             self.transport.evaluate(message)
         })
+    }
+
+    /// Sends a carry-over request; the same bytes again if nobody answers. Beside the answer, or with the refusal: how many
+    /// elements the account can still carry over.
+    pub(crate) fn carry_over(&self, message: &[u8]) -> (Result<Vec<u8>, Refusal>, Option<u64>) {
+        let begun = Instant::now();
+        let result = retried(|| self.transport.carry_over(message));
+        let received = result.as_ref().map_or(0, |answer| answer.body.len());
+        self.took("carry-over", message.len(), received, begun.elapsed());
+        match result {
+            Ok(answer) => (Ok(answer.body), answer.quota.map(|quota| quota.remaining)),
+            Err(TransportError::Refused(problem)) => {
+                let left = problem.quota.map(|quota| quota.remaining);
+                (Err(Refusal::of(problem)), left)
+            }
+            Err(other) => (Err(Refusal::Other(other.into())), None),
+        }
     }
 
     /// Enrols; may be repeated.

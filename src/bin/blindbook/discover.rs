@@ -31,8 +31,8 @@ use crate::{
     text::{count, table},
 };
 
-/// Longest sync state, in bytes: five times what an account's quota holds when it is full.
-const MAX_STATE: u64 = 4 << 20;
+/// Longest sync state, in bytes: more than ten times what an account's quota holds when it is full.
+const MAX_STATE: u64 = 8 << 20;
 /// Rejected fields that are listed for people; `--json` has all of them.
 const LISTED: usize = 15;
 

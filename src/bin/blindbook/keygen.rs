@@ -23,7 +23,8 @@ pub(crate) struct Args {
     /// The name of the service, which clients build in: for example chat.example
     #[arg(long)]
     service: String,
-    /// The epoch of the evaluation key: one more than that of the key that it replaces
+    /// The epoch of the evaluation key. To replace a key that members were enrolled under, use `rotate`: another key finds none
+    /// of them
     #[arg(long, default_value_t = 1)]
     epoch: u64,
     #[command(flatten)]

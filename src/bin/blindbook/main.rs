@@ -18,7 +18,9 @@ mod operator;
 mod policy;
 mod publish;
 mod registrar;
+mod rotate;
 mod seal;
+mod sealed_keys;
 mod serve;
 mod simulate;
 mod text;
@@ -75,6 +77,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Publishes who can be found now
     Publish(publish::Args),
+    /// Changes the evaluation key, with all members
+    Rotate(rotate::Args),
     /// Works an incident through: who could be found, what was learned at most, who has to be told
     #[command(subcommand)]
     Incident(incident::Command),
@@ -159,6 +163,7 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Policy(command) => emit(&policy::run(&command)?, json),
         Command::Simulate(args) => emit(&simulate::run(&args)?, json),
         Command::Publish(args) => emit(&publish::run(&args, json)?, json),
+        Command::Rotate(args) => emit(&rotate::run(&args)?, json),
         Command::Incident(command) => {
             let (report, failed) = incident::run(&command, json)?;
             return emit(&report, json).map(|()| failed.into());

@@ -9,7 +9,7 @@ use std::{
 
 use blindbook::{
     http::{Parts, PublicationReport},
-    store::{Pace, RedbStore, Work},
+    store::{Epochs, Pace, RedbStore, Work},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub(crate) fn request(operator: SocketAddr, pace: Pace) -> Result<Report, Failur
         })
 }
 
-fn or_offline(failure: Failure) -> Failure {
+pub(crate) fn or_offline(failure: Failure) -> Failure {
     match failure {
         Failure::Unreachable(_) => failure.hint("else try --offline"),
         other => other,
@@ -97,9 +97,13 @@ fn offline(config: &Config, pace: Pace, json: bool) -> Result<Report, Failure> {
         bar.set_position(done);
     };
     let published = crate::serve::runtime()?.block_on(async {
-        let plan = parts.publisher.plan(&parts.store, at).await?;
+        let epochs = Epochs::load(&parts.store, parts.evaluator, &*parts.keeper).await?;
+        let current = epochs.current();
+        let public_key = current.public_key().clone();
+        let publisher = parts.publisher.in_epoch(current.epoch(), public_key);
+        let plan = publisher.plan(&parts.store, at).await?;
         say_plan(&plan.to_string(), json)?;
-        let publishing = parts.publisher.publish(&parts.store, at, pace, &watch);
+        let publishing = publisher.publish(&parts.store, at, pace, &watch);
         Ok::<_, Failure>(publishing.await?)
     });
     bar.finish_and_clear();

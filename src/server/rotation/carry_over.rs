@@ -1,11 +1,17 @@
 //! What delta is offered for: results of the old epoch as they are in the new one.
 
+use alloc::vec::Vec;
+
 use rand_core::CryptoRng;
+use zeroize::Zeroize;
 
 use super::Delta;
 use crate::{
-    oprf::{BadElement, BlindedElements, Epoch, EvaluatedElements, Evaluation, Proof, PublicKey},
-    server::{EvaluateError, quota::CarryOverPermit},
+    oprf::{
+        BadElement, BlindedElements, Encoding, Epoch, EvaluatedElements, Evaluation, Proof,
+        PublicKey, UnblindedElement,
+    },
+    server::{EvaluateError, directory::MemberBatch, quota::CarryOverPermit},
     suite::MAX_BATCH,
 };
 
@@ -58,10 +64,22 @@ impl CarryOver {
         (self.from, self.to)
     }
 
-    /// The delta, for rekeying members.
-    #[must_use]
-    pub fn delta(&self) -> &Delta {
-        &self.delta
+    /// What a registrar asks for who has evaluated in the old epoch, as it is in the new one.
+    ///
+    /// # Errors
+    ///
+    /// An element isn't one.
+    pub fn members(&self, batch: MemberBatch) -> Result<MemberBatch, BadElement> {
+        let (members, changes): (Vec<_>, Vec<_>) = batch.changes.into_iter().unzip();
+        let mut old: Vec<Encoding> = members.iter().map(|member| *member.expose()).collect();
+        let new = self.delta.multiply(&old);
+        old.zeroize();
+        let new = new?.into_iter().map(UnblindedElement::from_trusted);
+        Ok(MemberBatch {
+            epoch: self.to,
+            changes: new.zip(changes).collect(),
+            at: batch.at,
+        })
     }
 
     /// Multiplies a batch and proves it.

@@ -69,10 +69,10 @@ impl Rows {
                 self.changed.insert((to.get(), *new), number);
             }
         }
-        if !rekeyed.again {
-            *after = rekeyed.after.or(*after);
-            *done += rekeyed.members.len() as u64;
-            *complete = rekeyed.complete;
+        if let Some(end) = rekeyed.end {
+            *after = end.after;
+            *done += end.members;
+            *complete = end.complete;
             self.rotation = Some(rotation);
         }
     }

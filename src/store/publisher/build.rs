@@ -21,6 +21,9 @@ use crate::{
 /// Members read from the store at once. Fewer than that are built in memory.
 const PAGE: usize = 16_384;
 
+/// New members whose time hasn't come, and the number of the first such change.
+pub(super) type Waiting = (BTreeSet<Encoding>, Option<u64>);
+
 /// What is on the disk so far.
 #[derive(Debug)]
 struct Begun {
@@ -43,11 +46,23 @@ impl Publisher {
         draft: &ManifestDraft,
         watch: &(dyn Fn(Work) + Sync),
     ) -> Result<Wrote, PublishError> {
+        let waiting = self.waiting(store, last, plan).await?;
+        self.build_without(store, waiting, plan, draft, watch).await
+    }
+
+    /// Writes a base of everybody who can be found but those who wait.
+    pub(super) async fn build_without<S: Store>(
+        &self,
+        store: &S,
+        (waiting, first_waiting): Waiting,
+        plan: &Plan,
+        draft: &ManifestDraft,
+        watch: &(dyn Fn(Work) + Sync),
+    ) -> Result<Wrote, PublishError> {
         let progress = store.progress().await?;
         let sealer = Sealer::new(&self.terms);
         let mut decoys = self.decoys(&sealer, progress.settled);
         decoys.stock();
-        let (waiting, first_waiting) = self.waiting(store, last, plan, &sealer).await?;
         let settle = |changes: u64| Settled {
             changes: first_waiting.map_or(changes, |first| changes.min(first.saturating_sub(1))),
             decoys: decoys.live(),
@@ -83,13 +98,13 @@ impl Publisher {
 
     /// New members whose time hasn't come, and the number of the first such change. None of them when everything is new,
     /// or when it can't be told who is.
-    async fn waiting<S: Store>(
+    pub(super) async fn waiting<S: Store>(
         &self,
         store: &S,
         last: Option<&Manifest>,
         plan: &Plan,
-        sealer: &Sealer,
-    ) -> Result<(BTreeSet<Encoding>, Option<u64>), PublishError> {
+    ) -> Result<Waiting, PublishError> {
+        let sealer = Sealer::new(&self.terms);
         let mut waiting = BTreeMap::new();
         let last = last.filter(|last| last.claims().epoch == self.terms.epoch);
         let Some(last) = last.filter(|_| self.policy.join_window > 0) else {

@@ -4,6 +4,7 @@ use std::{
     io::Read,
     net::{SocketAddr, TcpListener},
     path::Path,
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -21,7 +22,7 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{EvaluationKey, Evaluator, directory::Regions, policy::Policy, publish::Terms},
     snapshot::{SnapshotKey, SnapshotPublicKey},
-    store::{Pace, Publisher, RedbStore, SegmentFolder},
+    store::{NoKeeper, Pace, Publisher, RedbStore, SegmentFolder},
 };
 use rand::{TryRng, rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
@@ -79,6 +80,8 @@ impl DemoService {
         let parts = Parts {
             store: RedbStore::open(&folder.join("blindbook.redb")).map_err(Failure::machine)?,
             evaluator,
+            keeper: Arc::new(NoKeeper),
+            carry_for: Duration::ZERO,
             publisher: Publisher::new(terms, snapshot, segments),
             policy: Policy::default(),
             credentials: Credentials::shared_secret(&name, secret.as_slice())

@@ -14,7 +14,12 @@ use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
 
 use super::set::{self, Fetched, SetArgs};
-use crate::{config::clock, connection::Connection, failure::Failure, text::count};
+use crate::{
+    config::clock,
+    connection::{Connection, Refusal},
+    failure::Failure,
+    text::count,
+};
 
 /// Whom to look up, and how.
 pub(crate) struct Lookups<'a> {
@@ -43,6 +48,8 @@ pub(crate) struct Lookup {
     pub(crate) pending: usize,
     /// Elements that were paid for, with padding.
     pub(crate) elements: usize,
+    /// Contacts whose evaluation was carried over, because the key was rotated.
+    pub(crate) carried_over: usize,
     /// Contacts that were forgotten because the key was rotated.
     forgotten: usize,
     members: u64,
@@ -90,6 +97,7 @@ pub(crate) fn look_up(
         known: identifiers.len() - state.pending(identifiers),
         pending: 0,
         elements: 0,
+        carried_over: 0,
         forgotten: followed.forgotten,
         members: manifest.claims().members(),
         sequence: manifest.claims().sequence,
@@ -105,7 +113,15 @@ pub(crate) fn look_up(
         refused: None,
         retry_after: None,
     };
-    let mut refused = evaluate_new(connection, state, identifiers, now, &mut lookup, &keep)?;
+    let waiting = carry_over(connection, state, now, &mut lookup, &keep)?;
+    lookup.known = identifiers.len() - state.pending(identifiers);
+    let evaluated = evaluate_new(connection, state, identifiers, now, &mut lookup, &keep)?;
+    // The answer to a request of the old epoch may have come just now.
+    let again = match waiting {
+        None => carry_over(connection, state, now, &mut lookup, &keep)?,
+        waiting => waiting,
+    };
+    let mut refused = evaluated.or(again);
     lookup.refused = refused.as_ref().map(Failure::to_string);
     lookup.retry_after = refused.as_ref().and_then(Failure::retry_after);
     lookup.pending = state.pending(identifiers);
@@ -155,6 +171,56 @@ fn is_whole(contacts: &ContactSet) -> bool {
             RejectReason::Phone(PhoneError::NoRegion) | RejectReason::UnterminatedCard
         )
     })
+}
+
+/// Carries over what was learned before the key was rotated. What can't be carried over is forgotten, and evaluated again;
+/// a refusal that is for now only is returned.
+fn carry_over(
+    connection: &Connection,
+    state: &mut SyncState,
+    now: u64,
+    lookup: &mut Lookup,
+    keep: impl Fn(&SyncState) -> Result<(), Failure>,
+) -> Result<Option<Failure>, Failure> {
+    let mut budget = usize::MAX;
+    while let Some(expect) = state
+        .next_carry_over(budget, now, &mut UnwrapErr(SysRng))
+        .map_err(Failure::bad_input)?
+    {
+        keep(state)?;
+        let (answer, left) = connection.carry_over(&expect.message());
+        let left = left.map(|left| usize::try_from(left).unwrap_or(usize::MAX));
+        match answer {
+            Ok(answer) => {
+                lookup.carried_over += connection
+                    .local("verify, unblind", || {
+                        state.finish_carry_over(expect, &answer)
+                    })
+                    .map_err(Failure::defect)?;
+            }
+            Err(Refusal::TooMuch) => {
+                // A smaller request may be possible.
+                budget = left.unwrap_or(0).min(expect.elements() - 1);
+                state.carry_over_refused(expect);
+            }
+            Err(Refusal::Never) => budget = 0,
+            Err(Refusal::Other(failure @ Failure::Refused { .. })) => {
+                state.carry_over_refused(expect);
+                keep(state)?;
+                return Ok(Some(failure));
+            }
+            Err(Refusal::Other(other)) => return Err(other),
+        }
+        if budget == 0 {
+            break;
+        }
+        keep(state)?;
+    }
+    if state.to_carry_over() > 0 {
+        lookup.forgotten += state.forget_old();
+    }
+    keep(state)?;
+    Ok(None)
 }
 
 /// Evaluates what isn't known; an exhausted quota ends it early.
@@ -225,6 +291,13 @@ impl fmt::Display for Lookup {
                 f,
                 "WARNING: the service normalises numbers otherwise than this program, so some contacts are missed; \
                  update it"
+            )?;
+        }
+        if self.carried_over > 0 {
+            writeln!(
+                f,
+                "the key was rotated: {} contacts are carried over, for nothing",
+                count(self.carried_over as u64)
             )?;
         }
         if self.forgotten > 0 {

@@ -2,8 +2,8 @@
 //!
 //! Text, one `name value` a line: the position after the last batch that the service has taken, how long the list of
 //! rejected lines was then, the SHA-256 of all bytes before the position (so that a file which was changed there
-//! isn't resumed), and where the registrar stands in the chain of manifests (so that an import isn't resumed across a
-//! rotation of the key, nor on a service that has none of the people).
+//! isn't resumed), and where the registrar stands in the chain of manifests (so that an import isn't resumed on a service that
+//! has none of the people; a rotation of the key moves them all).
 
 use std::{
     fs::File,

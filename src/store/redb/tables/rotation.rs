@@ -193,14 +193,12 @@ impl Tables<'_> {
                 self.changed.insert(member_key(to, new), (number, since))?;
             }
         }
-        if rekeyed.again {
+        let Some(end) = rekeyed.end else {
             return Ok(());
-        }
-        if let Some(last) = rekeyed.after {
-            *after = Some(last);
-        }
-        *done = done.saturating_add(rekeyed.members.len() as u64);
-        *complete = rekeyed.complete;
+        };
+        *after = end.after;
+        *done = done.saturating_add(end.members);
+        *complete = end.complete;
         self.set_rotation(&rotation)
     }
 
