@@ -21,6 +21,8 @@
 //! POST   /rotate                        rotates the key; with `?hard` after an incident
 //! ```
 //!
+//! The operators' listener knows no credentials: it belongs on a private address. Requests of web pages are turned away there.
+//!
 //! Messages are those of [`crate::wire`]; errors are RFC 9457 problem documents, one stable `urn:` for each (they
 //! are listed in [`problem`]). An evaluation passes, in this order: media type, credential, room in memory, body
 //! within its limit and time, room on the CPU, quota (durable), arithmetic. Whoever is turned away before the

@@ -8,7 +8,8 @@ use std::{
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    middleware::{Next, from_fn_with_state},
+    http::{StatusCode, header},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
@@ -68,7 +69,18 @@ pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/suspend", post(suspend::suspend::<S>))
         .route("/lift", post(suspend::lift::<S>))
         .merge(incidents())
+        .layer(from_fn(no_pages))
         .with_state(service)
+}
+
+/// Turns requests of web pages away. A browser on the operators' network would carry out the orders of any page that it shows,
+/// and it says with each of them which page that was.
+async fn no_pages(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(header::ORIGIN) {
+        let error = serde_json::json!({ "error": "this isn't for web pages" });
+        return operator::json(StatusCode::FORBIDDEN, &error);
+    }
+    next.run(request).await
 }
 
 fn incidents<S: Store>() -> Router<Arc<Service<S>>> {

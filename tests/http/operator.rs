@@ -34,6 +34,20 @@ fn start() -> (tempfile::TempDir, Running) {
     (folder, running)
 }
 
+/// What a browser on the operators' network would send for a page from anywhere: a hard rotation, say.
+#[test]
+fn orders_of_web_pages_are_not_carried_out() {
+    let (_folder, running) = start();
+    for path in ["/rotate?hard", "/publish?now", "/suspend", "/incident/open"] {
+        let order = Request::new("POST", path, "", Vec::new()).without("Authorization");
+        for origin in ["https://page.example", "http://127.0.0.1:9090", "null"] {
+            let answer = order.clone().with("Origin", origin).send(running.operator);
+            assert_eq!(answer.status, 403, "{path}");
+        }
+        assert_ne!(order.send(running.operator).status, 403, "{path}");
+    }
+}
+
 #[test]
 fn readiness_comes_with_the_first_publication_and_ends_with_the_stop() {
     let (_folder, mut running) = start();

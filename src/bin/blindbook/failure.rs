@@ -147,7 +147,8 @@ pub(crate) fn slot_hint(wait: u64) -> String {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let mut why = printable(&problem.title).into_owned();
-        if let Some(detail) = &problem.detail {
+        let detail = problem.detail.filter(|detail| *detail != problem.title);
+        if let Some(detail) = &detail {
             why = format!("{why}: {}", printable(detail));
         }
         if let Some(seconds) = problem.retry_after {

@@ -25,6 +25,19 @@ pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<(), Failure>
     written.map_err(|error| Failure::file(path, &error))
 }
 
+/// Makes a folder with mode 0700, if there is none.
+pub(crate) fn private_folder(path: &Path) -> Result<(), Failure> {
+    let mut options = fs::DirBuilder::new();
+    options.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        options.mode(0o700);
+    }
+    let made = options.create(path);
+    made.map_err(|error| Failure::file(path, &error))
+}
+
 /// Replaces a file with mode 0600: a crash leaves the old content or the new one.
 pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let unfinished = with_suffix(path, ".unfinished");

@@ -172,6 +172,8 @@ fn report(args: &ReportArgs) -> Result<summary::Written, Failure> {
     };
     let order = json!({ "incident": args.which.incident, "words": words });
     let operator = args.which.service.operator()?;
+    // Before the service notes that there is a report.
+    files::private_folder(&args.folder)?;
     let report: IncidentReport = operator.post("/incident/report", &order)?;
     summary::write(report, &args.folder)
 }

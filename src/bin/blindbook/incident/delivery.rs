@@ -60,7 +60,7 @@ impl Delivery {
     pub(super) fn check(&self) -> Result<(), Failure> {
         match self {
             Self::Spool(folder) if !folder.is_dir() => Err(Failure::BadInput(format!(
-                "{}: not a folder",
+                "{}: not a folder; make it, and have what tells people take from it",
                 folder.display()
             ))),
             Self::Command(program, _) if program.components().count() > 1 && !program.is_file() => {

@@ -86,7 +86,11 @@ pub(super) fn run(args: &Args, json: bool) -> Result<(Notified, Option<Failure>)
         last_failure: None,
         in_a_row: 0,
     };
-    runner.all(&list)?;
+    let ended = runner.all(&list);
+    // Whoever comes next needn't wait. If that isn't heard, they wait.
+    runner.lease_seconds = 0;
+    let _heard = runner.confirm(&[]);
+    ended?;
     let Runner {
         notified,
         last_failure,
@@ -177,15 +181,20 @@ impl Runner {
             Ok(()) => {
                 self.notified.handed_over += 1;
                 self.in_a_row = 0;
-                vec![notice.id.as_str()]
+                &[notice.id.as_str()][..]
             }
             Err(why) => {
                 self.notified.failed += 1;
                 self.in_a_row += 1;
                 self.last_failure = Some(why);
-                Vec::new()
+                &[]
             }
         };
+        self.confirm(arrived)
+    }
+
+    /// Says which notices have arrived, and renews the lease.
+    fn confirm(&mut self, arrived: &[&str]) -> Result<(), Failure> {
         let order = json!({
             "incident": self.notified.status.incident,
             "holder": self.holder,

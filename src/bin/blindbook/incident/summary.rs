@@ -120,14 +120,19 @@ impl fmt::Display for Written {
     }
 }
 
+fn several(number: u64, of: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {of}{ending}", count(number))
+}
+
 fn show(status: &IncidentStatus, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let suspects = &status.suspects;
     let mut whom = Vec::new();
     if suspects.accounts > 0 {
-        whom.push(format!("{} accounts", count(suspects.accounts)));
+        whom.push(several(suspects.accounts, "account"));
     }
     if suspects.networks > 0 {
-        whom.push(format!("{} networks", count(suspects.networks)));
+        whom.push(several(suspects.networks, "network"));
     }
     if suspects.new_accounts {
         whom.push("all new accounts".into());
