@@ -23,6 +23,7 @@ mod rotation;
 mod rotator;
 mod segments;
 mod settings;
+mod signals;
 
 use std::{future::Future, string::String, vec::Vec};
 
@@ -43,6 +44,7 @@ pub use segments::SegmentFolder;
 #[cfg(feature = "publish")]
 pub(crate) use segments::hex;
 pub use settings::{LabelledPage, SettingStore};
+pub use signals::SignalStore;
 
 use crate::{
     label::Label,
@@ -156,12 +158,14 @@ pub struct Swept {
 
 /// Everything that a service keeps.
 ///
-/// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`], what accounts choose with [`SettingStore`],
+/// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`], what detection has found with
+/// [`SignalStore`], what accounts choose with [`SettingStore`],
 /// who could be found when with [`EvidenceStore`], incidents with [`IncidentStore`], and the change from one key to the next with
 /// [`RotationStore`]. Time comes in; a store reads no clock.
 pub trait Store:
     QuotaStore<Error = StoreError>
     + LedgerStore
+    + SignalStore
     + SettingStore
     + EvidenceStore
     + IncidentStore

@@ -23,6 +23,6 @@ mod tests;
 
 pub use account::{Watched, accounts};
 pub use network::{NetworkUsual, networks};
-pub use rows::DetectRows;
+pub use rows::{DetectRows, SignalRows};
 pub use rules::{DetectRules, DetectRulesError};
 pub use signal::{Signal, Subject};

@@ -7,6 +7,7 @@ mod members;
 mod quota;
 mod rotation;
 mod settings;
+mod signals;
 
 use std::{
     boxed::Box,
@@ -18,9 +19,10 @@ use std::{
     vec::Vec,
 };
 
-use self::{incident::Incidents, ledger::Ledger};
+use self::{incident::Incidents, ledger::Ledger, signals::Detection};
 use super::{
     BucketKey, Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, Swept,
+    signals::SWEEP,
 };
 use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
@@ -54,6 +56,7 @@ struct Rows {
     claims: HashMap<AccountKey, Claim>,
     ledger: Ledger,
     incident: Incidents,
+    detection: Detection,
     members: BTreeMap<MemberKey, Member>,
     labelled: BTreeSet<(Vec<u8>, MemberKey)>,
     forget_at: BTreeSet<(Timestamp, MemberKey)>,
@@ -216,6 +219,7 @@ impl Store for MemoryStore {
             let oldest = Day::of(at).oldest_needed();
             rows.days.retain(|(_, day), _| *day >= oldest);
             rows.suspended.retain(|_, until| *until > at);
+            rows.detection.forget(Day::of(at), SWEEP);
             let oldest = Hour::of(at).oldest_kept();
             if !rows.incident.is_frozen() {
                 rows.ledger.forget(oldest);

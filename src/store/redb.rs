@@ -18,6 +18,7 @@ mod ledger;
 mod member;
 mod rotation;
 mod settings;
+mod signals;
 mod tables;
 #[cfg(test)]
 mod tests;

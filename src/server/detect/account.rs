@@ -111,7 +111,7 @@ pub fn accounts<R: DetectRows>(
         if activity.kind == AccountKind::Registrar || activity.elements == 0 {
             continue;
         }
-        let mut row = rows.watched(account)?.unwrap_or(Watched::new(today));
+        let mut row = rows.watched(account, today)?.unwrap_or(Watched::new(today));
         row.turn(today, saturated);
         row.elements = row.elements.saturating_add(activity.elements);
         if activity.emptied {
@@ -129,7 +129,7 @@ pub fn accounts<R: DetectRows>(
             };
             signals.push(Signal { hour, subject });
         }
-        rows.set_watched(account, row)?;
+        rows.set_watched(account, today, row)?;
     }
     day::count(rows, rules, hour, page, &mut signals)?;
     Ok(signals)

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{DetectRows, DetectRules, Signal, Subject};
-use crate::server::quota::{Hour, NetworkActivity, NetworkKey};
+use crate::server::quota::{Day, Hour, NetworkActivity, NetworkKey};
 
 /// Hours over which what is usual is averaged: a week.
 const WEEK: u64 = 7 * 24;
@@ -78,9 +78,10 @@ pub fn networks<R: DetectRows>(
     hour: Hour,
     page: &[(NetworkKey, NetworkActivity)],
 ) -> Result<Vec<Signal>, R::Error> {
+    let today = Day::of(hour.begin());
     let mut signals = Vec::new();
     for (network, activity) in page {
-        let known = rows.network_usual(network)?;
+        let known = rows.network_usual(network, today)?;
         // Of most networks nothing has to be known: they are far from what could be a signal.
         if known.is_none() && activity.young_accounts < rules.cluster_accounts.div_ceil(4) {
             continue;
@@ -104,7 +105,7 @@ pub fn networks<R: DetectRows>(
             };
             signals.push(Signal { hour, subject });
         }
-        rows.set_network_usual(network, row)?;
+        rows.set_network_usual(network, today, row)?;
     }
     Ok(signals)
 }

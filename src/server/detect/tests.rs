@@ -86,18 +86,18 @@ impl ChargeRows for Rows {
 }
 
 impl DetectRows for Rows {
-    fn watched(&mut self, account: &AccountKey) -> Answer<Option<Watched>> {
+    fn watched(&mut self, account: &AccountKey, _: Day) -> Answer<Option<Watched>> {
         Ok(self.watched.get(account).copied())
     }
-    fn network_usual(&mut self, network: &NetworkKey) -> Answer<Option<NetworkUsual>> {
+    fn network_usual(&mut self, network: &NetworkKey, _: Day) -> Answer<Option<NetworkUsual>> {
         Ok(self.networks.get(network).copied())
     }
-    fn set_watched(&mut self, account: &AccountKey, row: Watched) -> Answer<()> {
+    fn set_watched(&mut self, account: &AccountKey, _: Day, row: Watched) -> Answer<()> {
         let row = Watched::decode(&row.encode()).unwrap();
         self.watched.insert(*account, row);
         Ok(())
     }
-    fn set_network_usual(&mut self, network: &NetworkKey, row: NetworkUsual) -> Answer<()> {
+    fn set_network_usual(&mut self, network: &NetworkKey, _: Day, row: NetworkUsual) -> Answer<()> {
         let row = NetworkUsual::decode(&row.encode()).unwrap();
         self.networks.insert(*network, row);
         Ok(())

@@ -24,7 +24,7 @@
 //! rekey_again  N[32]                                  -
 //! ```
 //!
-//! Those of incidents are drawn in [`incident`].
+//! Those of incidents are drawn in [`incident`], those of detection in [`detect`].
 //!
 //! Who can't be found has no row in `findable`. That and `changed` is all that publishing reads. A row of `changed` counts
 //! while its number is greater than "settled"; `since` is when the member became findable.
@@ -37,6 +37,7 @@
 //! had no `activity`: nobody has done anything in hours that nobody wrote down. Nor had it `labelled`, which is made from
 //! `members`.
 
+mod detect;
 mod incident;
 mod labelled;
 mod ledger;
@@ -49,8 +50,11 @@ use std::collections::BTreeMap;
 
 use redb::{ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
-use self::{incident::IncidentTables, ledger::HourKey, rotation::RotationRow};
+use self::{
+    detect::DetectTables, incident::IncidentTables, ledger::HourKey, rotation::RotationRow,
+};
 pub(super) use self::{
+    detect::signals,
     incident::{incidents, notice_tally},
     labelled::labelled,
     ledger::{oldest_open, open_activity, open_network_activity},
@@ -127,6 +131,7 @@ pub(super) struct Tables<'a> {
     forget_by: Table<'a, ForgetKey, ()>,
     manifests: Table<'a, u64, &'static [u8]>,
     incident: IncidentTables<'a>,
+    detect: DetectTables<'a>,
     rotation: Table<'a, (), RotationRow>,
     rekey_again: Table<'a, Encoding, ()>,
     hot: Hot,
@@ -167,6 +172,7 @@ impl<'a> Tables<'a> {
                 forget_by: transaction.open_table(FORGET_BY)?,
                 manifests: transaction.open_table(MANIFESTS)?,
                 incident: IncidentTables::open(transaction)?,
+                detect: DetectTables::open(transaction)?,
                 rotation: transaction.open_table(ROTATION)?,
                 rekey_again: transaction.open_table(REKEY_AGAIN)?,
                 hot: Hot::default(),

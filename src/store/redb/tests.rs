@@ -20,7 +20,7 @@ use crate::{
         policy::Policy,
         quota::{AccountKey, Charge, Origin, Scope},
     },
-    store::SettingStore,
+    store::{SettingStore, SignalStore, signals},
 };
 
 #[derive(Debug, Default)]
@@ -247,4 +247,20 @@ fn a_later_version_is_refused() {
         RedbStore::open_on(Faulty(disk)).unwrap_err(),
         StoreError::Version(tables::VERSION + 1)
     );
+}
+
+#[test]
+fn the_rows_of_detection_conform() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(disk)).unwrap();
+    let step = |tables: &mut tables::Tables<'_>| {
+        signals::tests::rows_are_kept_for_two_weeks_and_then_forgotten(tables);
+        signals::tests::signals_are_numbered_and_the_oldest_go(tables);
+        Ok(())
+    };
+    wait(store.writer.submit(1, step)).unwrap();
+    signals::tests::remaining(&wait(store.signals(None, 1_000_000)).unwrap());
+    let page = wait(store.signals(Some(100_000), 2)).unwrap();
+    let numbers: Vec<u64> = page.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [99_999, 99_998]);
 }

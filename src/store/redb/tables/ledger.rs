@@ -14,9 +14,13 @@ use crate::{
 pub(super) type HourKey = [u8; 36];
 
 pub(super) fn hour_key(hour: Hour, of: &[u8; 32]) -> HourKey {
+    numbered_key(hour.get(), of)
+}
+
+pub(super) fn numbered_key(number: u32, of: &[u8; 32]) -> HourKey {
     let mut key = [0; 36];
     let (head, tail) = key.split_at_mut(4);
-    head.copy_from_slice(&hour.get().to_be_bytes());
+    head.copy_from_slice(&number.to_be_bytes());
     tail.copy_from_slice(of);
     key
 }

@@ -14,7 +14,7 @@ use crate::{
         AccountKey, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter, NetworkActivity,
         NetworkKey, ReplayKey, Suspect,
     },
-    store::{BucketKey, REPLAY_MEMORY, StoreError, redb::store_error},
+    store::{BucketKey, REPLAY_MEMORY, StoreError, redb::store_error, signals::SWEEP},
     timestamp::Timestamp,
 };
 
@@ -55,6 +55,7 @@ impl Tables<'_> {
         let oldest = Day::of(at).oldest_needed().get();
         self.days.retain(|(_, day), _| day >= oldest)?;
         self.suspended.retain(|_, until| until > at.as_micros())?;
+        self.detect.forget(Day::of(at), SWEEP)?;
         if self.is_frozen()? {
             return Ok(());
         }
