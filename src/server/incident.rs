@@ -20,7 +20,6 @@
 //! until the rotation that ended it, or until now if there was none.
 
 mod bound;
-mod date;
 mod findings;
 mod journal;
 mod notice;

@@ -412,6 +412,12 @@ impl SnapshotKey {
         SecretBytes::new(&mut secret)
     }
 
+    /// Signs something that isn't a manifest. No prefix may begin like another one.
+    #[cfg(feature = "server")]
+    pub(crate) fn sign_statement(&self, prefix: &[u8], statement: &[u8]) -> [u8; SIGNATURE] {
+        self.0.sign(&[prefix, statement].concat()).to_bytes()
+    }
+
     /// What clients verify with.
     #[must_use]
     pub fn public_key(&self) -> SnapshotPublicKey {
@@ -456,6 +462,19 @@ impl SnapshotPublicKey {
     #[must_use]
     pub fn encode(&self) -> [u8; 32] {
         self.0.to_bytes()
+    }
+
+    /// Whether the key has signed something that isn't a manifest.
+    #[cfg(feature = "server")]
+    pub(crate) fn has_signed(
+        &self,
+        prefix: &[u8],
+        statement: &[u8],
+        signature: &[u8; SIGNATURE],
+    ) -> bool {
+        let signature = Signature::from_bytes(signature);
+        let signed = [prefix, statement].concat();
+        self.0.verify_strict(&signed, &signature).is_ok()
     }
 }
 

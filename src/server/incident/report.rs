@@ -10,10 +10,8 @@ use alloc::{
 };
 use core::time::Duration;
 
-use super::{
-    Counted, Evaluations, Findings, OperatorWords, Period, Step, SuspectCounts, Tally,
-    date::{hours, in_words, rfc3339},
-};
+use super::{Counted, Evaluations, Findings, OperatorWords, Period, Step, SuspectCounts, Tally};
+use crate::server::date::{hours, in_words, rfc3339};
 
 /// How far the report can go: information may be given in phases (GDPR Art. 33(4)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

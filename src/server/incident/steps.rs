@@ -176,6 +176,16 @@ pub enum Step {
 }
 
 impl Step {
+    const ALL: [Self; 7] = [
+        Self::Opened,
+        Self::Contained,
+        Self::Rotated,
+        Self::Reported,
+        Self::Listing,
+        Self::Listed,
+        Self::Closed,
+    ];
+
     /// What an entry of a ledger has for it.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -188,6 +198,12 @@ impl Step {
             Self::Listed => 6,
             Self::Closed => 7,
         }
+    }
+
+    /// The step that [`Self::number`] gives this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| step.number() == number)
     }
 }
 

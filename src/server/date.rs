@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::timestamp::Timestamp;
 
 /// `2026-11-25T04:43:00Z` (RFC 3339), to the second.
-pub(super) fn rfc3339(at: Timestamp) -> String {
+pub(in crate::server) fn rfc3339(at: Timestamp) -> String {
     let seconds = at.as_micros() / 1_000_000;
     let (year, month, day) = civil(seconds / 86_400);
     let of_day = seconds % 86_400;
@@ -19,7 +19,7 @@ pub(super) fn rfc3339(at: Timestamp) -> String {
 }
 
 /// `25 November 2026, 04:43 UTC`: nobody takes the day for the month.
-pub(super) fn in_words(at: Timestamp) -> String {
+pub(in crate::server) fn in_words(at: Timestamp) -> String {
     let seconds = at.as_micros() / 1_000_000;
     let (year, month, day) = civil(seconds / 86_400);
     let of_day = seconds % 86_400;
@@ -34,7 +34,7 @@ pub(super) fn in_words(at: Timestamp) -> String {
 }
 
 /// `71 hours 20 minutes`.
-pub(super) fn hours(duration: Duration) -> String {
+pub(in crate::server) fn hours(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;
     let (hours, minutes) = (minutes / 60, minutes % 60);
     let unit = |number: u64, name: &str| match number {
@@ -65,7 +65,7 @@ const MONTHS: [&str; 12] = [
 
 /// Year, month from 1 and day from 1 of a day since 1970, by the Gregorian calendar (Howard Hinnant, "chrono-compatible
 /// low-level date algorithms", `civil_from_days`): years begin in March, so that the leap day is the last one.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(in crate::server) fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
