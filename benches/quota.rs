@@ -20,7 +20,7 @@ use blindbook::{
     oprf::Epoch,
     server::{
         policy::Policy,
-        quota::{AccountKey, Bucket, Charge, NetworkKey, Origin, Quota, Scope},
+        quota::{AccountKey, Charge, NetworkKey, Origin, Quota, Scope},
     },
     store::RedbStore,
 };
@@ -34,35 +34,48 @@ const EACH: u64 = 100;
 /// Time between two requests of an account that doesn't ask as fast as it can: 5,000 a second together.
 const PACE: Duration = Duration::from_millis(200);
 const NOW: u64 = 1_800_000_000;
-/// Accounts in the large store. Each has a row for elements and one for requests.
-const ACCOUNTS: u64 = 5_000_000;
+/// Accounts in the large store. Each has a row for its levels and one for a request; each second one is young, and has one for its
+/// network.
+const ACCOUNTS: u64 = 4_000_000;
+const ROWS: u64 = ACCOUNTS * 5 / 2;
 
-const BUCKETS: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("buckets");
+const QUOTA: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("quota");
+const NETWORKS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("networks");
 
 /// A pseudonym, as scattered as a keyed hash.
 fn pseudonym(kind: u64, number: u64) -> [u8; 32] {
     StdRng::seed_from_u64(kind << 56 | number).random()
 }
 
-/// Fills the table of buckets with rows of accounts that asked a moment ago.
+/// Fills the tables of the quota with rows of accounts that asked a moment ago.
 fn fill(path: &Path) {
     // Makes the tables.
     drop(RedbStore::open(path).unwrap());
-    let mut keys: Vec<[u8; 32]> = (0..ACCOUNTS).map(|number| pseudonym(1, number)).collect();
-    keys.sort_unstable();
+    let level = (NOW + 3_600) * 1_000_000;
+    let sorted = |kind, step| {
+        let numbers = (0..ACCOUNTS).step_by(step);
+        let mut keys: Vec<[u8; 32]> = numbers.map(|number| pseudonym(kind, number)).collect();
+        keys.sort_unstable();
+        keys
+    };
     let database = Database::open(path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
-        let mut table = transaction.open_table(BUCKETS).unwrap();
-        for key in keys {
-            let account = AccountKey::new(key);
-            for bucket in [
-                Bucket::AccountElements(account),
-                Bucket::AccountRequests(account),
-            ] {
-                let level = (NOW + 3_600) * 1_000_000;
-                table.insert(bucket.encode(), level).unwrap();
-            }
+        let mut table = transaction.open_table(QUOTA).unwrap();
+        for account in sorted(1, 1) {
+            let mut row = [0; 32];
+            row[..8].copy_from_slice(&level.to_be_bytes());
+            row[8..16].copy_from_slice(&level.to_be_bytes());
+            row[16..24].copy_from_slice(&1_u64.to_be_bytes());
+            row[24..28].copy_from_slice(&16_u32.to_be_bytes());
+            table.insert(account.as_slice(), row.as_slice()).unwrap();
+            let request = [account.as_slice(), &account[..24]].concat();
+            let when = (NOW * 1_000_000).to_be_bytes();
+            table.insert(request.as_slice(), when.as_slice()).unwrap();
+        }
+        let mut table = transaction.open_table(NETWORKS).unwrap();
+        for network in sorted(2, 2) {
+            table.insert(network, level).unwrap();
         }
     }
     transaction.commit().unwrap();
@@ -169,7 +182,7 @@ fn main() {
     );
     println!("|---:|---:|---:|---:|---:|---:|");
     let mut rates = Vec::new();
-    for (name, rows) in [("small", 0), ("large", 2 * ACCOUNTS)] {
+    for (name, rows) in [("small", 0), ("large", ROWS)] {
         let path = folder.path().join(name);
         if rows > 0 {
             fill(&path);

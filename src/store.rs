@@ -144,14 +144,14 @@ impl StoredManifest {
     }
 }
 
-/// [`Bucket::encode`](crate::server::quota::Bucket::encode).
-pub type BucketKey = [u8; 33];
+/// A place among the rows of the quota, as a store orders them.
+pub type SweepKey = Vec<u8>;
 
-/// A page of buckets, swept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A page of rows of the quota, swept.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swept {
-    /// The last bucket looked at; `None` if there are no more.
-    pub last: Option<BucketKey>,
+    /// The last row looked at; `None` if there are no more.
+    pub last: Option<SweepKey>,
     /// How many were forgotten.
     pub forgotten: usize,
 }
@@ -253,8 +253,8 @@ pub trait Store:
         until: Option<Timestamp>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Looks at up to `limit` rows of buckets, those behind `after`, and forgets the ones that are full: no row means
-    /// the same. The first page also forgets days that no baseline needs any more and suspensions that are over.
+    /// Looks at up to `limit` rows of the quota, those behind `after`, and forgets the ones that mean the same as no row: buckets
+    /// that are full, and requests that are charged again anyway. The first page also forgets days that no baseline needs any more and suspensions that are over.
     ///
     /// As with [`Self::forget`], a time later than the latest charge counts as that one.
     ///
@@ -264,7 +264,7 @@ pub trait Store:
     fn sweep(
         &self,
         at: Timestamp,
-        after: Option<BucketKey>,
+        after: Option<SweepKey>,
         limit: usize,
     ) -> impl Future<Output = Result<Swept, StoreError>> + Send;
 

@@ -21,7 +21,7 @@ use std::{
 
 use self::{incident::Incidents, ledger::Ledger, signals::Detection};
 use super::{
-    BucketKey, Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, Swept,
+    Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, SweepKey, Swept,
     signals::SWEEP,
 };
 use crate::{
@@ -42,6 +42,8 @@ use crate::{
 pub struct MemoryStore(Mutex<Rows>);
 
 type MemberKey = (u64, Encoding);
+/// [`Bucket::encode`](crate::server::quota::Bucket::encode).
+type BucketKey = [u8; 33];
 
 #[derive(Default)]
 struct Rows {
@@ -210,7 +212,7 @@ impl Store for MemoryStore {
     async fn sweep(
         &self,
         at: Timestamp,
-        after: Option<BucketKey>,
+        after: Option<SweepKey>,
         limit: usize,
     ) -> Result<Swept, StoreError> {
         let mut rows = self.rows()?;
@@ -225,6 +227,7 @@ impl Store for MemoryStore {
                 rows.ledger.forget(oldest);
             }
         }
+        let after: Option<BucketKey> = after.and_then(|after| after.try_into().ok());
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page = rows.levels.range((from, Bound::Unbounded)).take(limit);
         let page: Vec<(BucketKey, Timestamp)> = page.map(|(key, level)| (*key, *level)).collect();
@@ -234,7 +237,7 @@ impl Store for MemoryStore {
             rows.levels.remove(*key);
         }
         Ok(Swept {
-            last: page.last().map(|(key, _)| *key),
+            last: page.last().map(|(key, _)| key.to_vec()),
             forgotten: full.len(),
         })
     }

@@ -41,7 +41,7 @@ use redb::{
 
 use self::writer::Writer;
 use super::{
-    BucketKey, Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, Swept,
+    Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, SweepKey, Swept,
 };
 use crate::{
     oprf::{Encoding, Epoch},
@@ -200,25 +200,26 @@ impl Store for RedbStore {
     async fn sweep(
         &self,
         at: Timestamp,
-        after: Option<BucketKey>,
+        after: Option<SweepKey>,
         limit: usize,
     ) -> Result<Swept, StoreError> {
         // Looking is most of the work and doesn't keep charges waiting; what is found is looked at again.
-        let (at, (full, last)) = self.read(|read| {
-            let at = tables::latest(read)?.map_or(at, |latest| latest.min(at));
-            Ok((at, tables::full_buckets(read, at, after, limit)?))
-        })?;
         let first = after.is_none();
-        if full.is_empty() && !first {
+        let (at, spent, last) = self.read(|read| {
+            let at = tables::latest(read)?.map_or(at, |latest| latest.min(at));
+            let (spent, last) = tables::spent_rows(read, at, after, limit)?;
+            Ok((at, spent, last))
+        })?;
+        if spent.is_empty() && !first {
             return Ok(Swept { last, forgotten: 0 });
         }
         let forgotten = self
             .writer
-            .submit(full.len().max(1), move |tables| {
+            .submit(spent.len().max(1), move |tables| {
                 if first {
                     tables.forget_past(at)?;
                 }
-                tables.forget_full(at, &full)
+                tables.forget_spent(at, &spent)
             })
             .await?;
         Ok(Swept { last, forgotten })

@@ -16,9 +16,9 @@ use blindbook::{
         rotation::{self, Rotation, RotationKind},
     },
     store::{
-        AffectedPage, BucketKey, Changed, DroppedClaims, EvidenceStore, Findable, IncidentStore,
-        LabelledPage, LedgerStore, MemoryStore, Progress, Rekeyed, RotationStore, SettingStore,
-        Settled, Store, StoreError, StoredManifest, Swept, Switched,
+        AffectedPage, Changed, DroppedClaims, EvidenceStore, Findable, IncidentStore, LabelledPage,
+        LedgerStore, MemoryStore, Progress, Rekeyed, RotationStore, SettingStore, Settled, Store,
+        StoreError, StoredManifest, SweepKey, Swept, Switched,
     },
 };
 
@@ -282,7 +282,7 @@ impl Store for Failing {
     async fn sweep(
         &self,
         at: Timestamp,
-        after: Option<BucketKey>,
+        after: Option<SweepKey>,
         limit: usize,
     ) -> Result<Swept, StoreError> {
         self.inner.sweep(at, after, limit).await

@@ -5,13 +5,11 @@
 //! meta         "version" | "latest" | "changes" |     u64
 //!              "settled" | "decoys from" |
 //!              "decoys to" | "epoch"
-//! buckets      subject[32] kind[1]                    level, microseconds u64
+//! quota        see `accounts`
+//! networks     network[32]                            level, microseconds u64
 //! days         meter u8, day u32                      elements u64, baseline u64
 //! suspended    subject[32] kind[1]                    until, microseconds u64
-//! charged      replay key[77]                         when, microseconds u64
-//! charged_by   when u64, replay key[77]               -
 //! evaluations  epoch u64                              elements u64
-//! claims       account[32]                            epoch u64, evaluated u32, carry u32
 //! activity     hour_be[4] account[32]                 see `Activity::encode`
 //! net_activity hour_be[4] network[32]                 young accounts u32, elements u64
 //! members      epoch_be[8] N[32]                      see `member`
@@ -32,11 +30,9 @@
 //! While a rotation has a row that says that members are being rekeyed, each one of the old epoch whose row is written is noted
 //! in `rekey_again`. "epoch" is the one that the last rotation has switched to: members of an earlier one don't change any more.
 //!
-//! Version 1 had neither `days` nor `suspended`, nor `changed`. Its files are taken over: nobody was suspended, without days
-//! the floors of the policy hold, and so many changes are taken for granted that all members are published anew. Version 2
-//! had no `activity`: nobody has done anything in hours that nobody wrote down. Nor had it `labelled`, which is made from
-//! `members`.
+//! Files of earlier versions are [taken over](takeover).
 
+mod accounts;
 mod detect;
 mod incident;
 mod labelled;
@@ -45,13 +41,15 @@ mod members;
 mod published;
 mod quota;
 mod rotation;
+mod takeover;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use redb::{ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use self::{
-    detect::DetectTables, incident::IncidentTables, ledger::HourKey, rotation::RotationRow,
+    accounts::Held, detect::DetectTables, incident::IncidentTables, ledger::HourKey,
+    rotation::RotationRow,
 };
 pub(super) use self::{
     detect::signals,
@@ -60,36 +58,31 @@ pub(super) use self::{
     ledger::{oldest_open, open_activity, open_network_activity},
     members::{between, changed, findable},
     published::{latest_manifest, progress},
-    quota::{evaluations, full_buckets, latest},
+    quota::{evaluations, latest, spent_rows},
     rotation::{old_claims, rotation, to_rekey, to_rekey_again},
 };
 use super::store_error;
 use crate::{
     oprf::{Encoding, Epoch},
-    server::quota::{Activity, Claim, DayRow, NetworkActivity, ReplayKey},
+    server::quota::{Activity, DayRow, NetworkActivity},
     store::StoreError,
     timestamp::Timestamp,
 };
 
 /// The version of the tables. A later one is refused.
-pub(super) const VERSION: u64 = 3;
-/// Changes that are taken for granted where none were noted: more than any set has members.
-const UNKNOWN_CHANGES: u64 = 1 << 48;
-/// Old records of charged requests that a new one sweeps away.
+pub(super) const VERSION: u64 = 4;
+/// Records of charged requests that a new one looks at, to sweep away the old ones.
 const SWEPT: usize = 4;
 
 type MemberKey = [u8; 40];
 type ForgetKey = [u8; 48];
-type Replay = [u8; ReplayKey::LENGTH];
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const BUCKETS: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("buckets");
+const QUOTA: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("quota");
+const NETWORKS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("networks");
 const DAYS: TableDefinition<'_, (u8, u32), (u64, u64)> = TableDefinition::new("days");
 const SUSPENDED: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("suspended");
-const CHARGED: TableDefinition<'_, Replay, u64> = TableDefinition::new("charged");
-const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new("charged_by");
 const EVALUATIONS: TableDefinition<'_, u64, u64> = TableDefinition::new("evaluations");
-const CLAIMS: TableDefinition<'_, [u8; 32], (u64, u32, u32)> = TableDefinition::new("claims");
 const ACTIVITY: TableDefinition<'_, HourKey, [u8; Activity::ENCODED]> =
     TableDefinition::new("activity");
 const NETWORK_ACTIVITY: TableDefinition<'_, HourKey, (u32, u64)> =
@@ -114,14 +107,13 @@ const EPOCH: &str = "epoch";
 
 /// All tables, inside one transaction.
 pub(super) struct Tables<'a> {
+    transaction: &'a WriteTransaction,
     meta: Table<'a, &'static str, u64>,
-    buckets: Table<'a, [u8; 33], u64>,
+    quota: Table<'a, &'static [u8], &'static [u8]>,
+    networks: Table<'a, [u8; 32], u64>,
     days: Table<'a, (u8, u32), (u64, u64)>,
     suspended: Table<'a, [u8; 33], u64>,
-    charged: Table<'a, Replay, u64>,
-    charged_by: Table<'a, (u64, Replay), ()>,
     evaluations: Table<'a, u64, u64>,
-    claims: Table<'a, [u8; 32], (u64, u32, u32)>,
     activity: Table<'a, HourKey, [u8; Activity::ENCODED]>,
     network_activity: Table<'a, HourKey, (u32, u64)>,
     members: Table<'a, MemberKey, &'static [u8]>,
@@ -143,7 +135,8 @@ pub(super) struct Tables<'a> {
 struct Hot {
     latest: Option<Timestamp>,
     evaluations: BTreeMap<u64, u64>,
-    claims: BTreeMap<[u8; 32], Claim>,
+    held: Held,
+    networks: BTreeMap<[u8; 32], u64>,
     days: BTreeMap<(u8, u32), DayRow>,
     activity: BTreeMap<HourKey, Activity>,
     network_activity: BTreeMap<HourKey, NetworkActivity>,
@@ -155,14 +148,13 @@ impl<'a> Tables<'a> {
     pub(super) fn open(transaction: &'a WriteTransaction) -> Result<Self, StoreError> {
         let open = || -> Result<Self, TableError> {
             Ok(Self {
+                transaction,
                 meta: transaction.open_table(META)?,
-                buckets: transaction.open_table(BUCKETS)?,
+                quota: transaction.open_table(QUOTA)?,
+                networks: transaction.open_table(NETWORKS)?,
                 days: transaction.open_table(DAYS)?,
                 suspended: transaction.open_table(SUSPENDED)?,
-                charged: transaction.open_table(CHARGED)?,
-                charged_by: transaction.open_table(CHARGED_BY)?,
                 evaluations: transaction.open_table(EVALUATIONS)?,
-                claims: transaction.open_table(CLAIMS)?,
                 activity: transaction.open_table(ACTIVITY)?,
                 network_activity: transaction.open_table(NETWORK_ACTIVITY)?,
                 members: transaction.open_table(MEMBERS)?,
@@ -182,25 +174,26 @@ impl<'a> Tables<'a> {
     }
 
     /// Writes what was held back. To be called before the transaction is committed.
-    pub(super) fn finish(mut self) -> Result<(), StoreError> {
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         let Hot {
             latest,
             evaluations,
-            claims,
+            held,
+            networks,
             days,
             activity,
             network_activity,
             rekeying: _,
-        } = self.hot;
+        } = mem::take(&mut self.hot);
         if let Some(latest) = latest {
             self.meta.insert("latest", latest.as_micros())?;
         }
         for (epoch, count) in evaluations {
             self.evaluations.insert(epoch, count)?;
         }
-        for (account, claim) in claims {
-            let row = (claim.epoch.get(), claim.evaluated, claim.carry);
-            self.claims.insert(account, row)?;
+        self.write_accounts(held)?;
+        for (network, level) in networks {
+            self.networks.insert(network, level)?;
         }
         for (key, row) in days {
             self.days.insert(key, (row.charged, row.baseline))?;
@@ -220,11 +213,8 @@ impl<'a> Tables<'a> {
         let version = self.meta.get("version")?.map(|version| version.value());
         match version {
             Some(VERSION) => Ok(()),
-            Some(earlier @ (1 | 2)) => {
-                if earlier == 1 {
-                    self.meta.insert(CHANGES, UNKNOWN_CHANGES)?;
-                }
-                self.index_labels()?;
+            Some(earlier @ 1..VERSION) => {
+                self.take_over(earlier)?;
                 self.stamp(VERSION)
             }
             None => self.stamp(VERSION),

@@ -18,7 +18,7 @@ use crate::{
         EvaluationKey,
         directory::{Change, Residence, Setting},
         policy::Policy,
-        quota::{AccountKey, Charge, Origin, Scope},
+        quota::{AccountKey, Bucket, Charge, Claim, NetworkKey, Origin, Scope},
     },
     store::{SettingStore, SignalStore, signals},
 };
@@ -230,6 +230,102 @@ fn a_file_of_version_2_knows_its_handles() {
     let store = RedbStore::open_on(Faulty(disk)).unwrap();
     let page = wait(store.labelled(&label, None, 10)).unwrap();
     assert_eq!(page.members.len(), 1);
+}
+
+/// Version 3 had buckets, claims and requests in tables of their own. Whoever had paid must not pay again, and whoever hadn't
+/// must not be let off.
+#[test]
+fn a_file_of_version_3_keeps_what_accounts_have_used() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let now = 1_800_000_000_000_000_u64;
+    drop(RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap());
+    let account = |number: u8| AccountKey::new([number; 32]);
+    let network = NetworkKey::new([9; 32]);
+    let database = Builder::new()
+        .create_with_backend(Faulty(Arc::clone(&disk)))
+        .unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut meta = transaction
+            .open_table(redb::TableDefinition::<&str, u64>::new("meta"))
+            .unwrap();
+        meta.insert("version", 3).unwrap();
+        meta.insert("latest", now).unwrap();
+        let mut buckets = transaction
+            .open_table(redb::TableDefinition::<[u8; 33], u64>::new("buckets"))
+            .unwrap();
+        // An hour to go, each.
+        for bucket in [
+            Bucket::AccountElements(account(1)),
+            Bucket::AccountRequests(account(1)),
+            Bucket::RegistrarElements(account(1)),
+            Bucket::RegistrarRequests(account(2)),
+            Bucket::Network(network),
+        ] {
+            let key = bucket.encode();
+            let kind = u64::from(*key.last().unwrap());
+            buckets.insert(key, now + kind).unwrap();
+        }
+        let mut claims = transaction
+            .open_table(redb::TableDefinition::<[u8; 32], (u64, u32, u32)>::new(
+                "claims",
+            ))
+            .unwrap();
+        claims.insert([1; 32], (7, 80, 5)).unwrap();
+        claims.insert([3; 32], (8, 16, 0)).unwrap();
+        let mut charged = transaction
+            .open_table(redb::TableDefinition::<[u8; 77], u64>::new("charged"))
+            .unwrap();
+        charged
+            .insert(debit(1).replay_key.as_bytes(), now - 1)
+            .unwrap();
+        charged
+            .insert(debit(2).replay_key.as_bytes(), now - 86_400_000_000)
+            .unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+
+    for _ in 0..2 {
+        let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+        let rows = wait(store.writer.submit(1, move |tables| {
+            let mut levels = Vec::new();
+            for number in [1, 2] {
+                for bucket in [
+                    Bucket::AccountElements(account(number)),
+                    Bucket::AccountRequests(account(number)),
+                    Bucket::RegistrarElements(account(number)),
+                    Bucket::RegistrarRequests(account(number)),
+                ] {
+                    let level = tables.level(&bucket)?;
+                    levels.push(level.map_or(0, |level| level.as_micros() - now));
+                }
+            }
+            let level = tables.level(&Bucket::Network(network))?;
+            levels.push(level.unwrap().as_micros() - now);
+            let mut claims = Vec::new();
+            for number in 1..=3 {
+                claims.push(tables.claim(&account(number))?);
+            }
+            let at = Timestamp::from_micros(now);
+            let charged = [
+                tables.charged(&debit(1).replay_key, at)?,
+                tables.charged(&debit(2).replay_key, at)?,
+            ];
+            Ok((levels, claims, charged))
+        }));
+        let (levels, claims, charged) = rows.unwrap();
+        assert_eq!(levels, [1, 2, 3, 0, 0, 0, 0, 4, 5]);
+        let claim = |epoch, evaluated, carry| {
+            Some(Claim {
+                epoch: Epoch::new(epoch),
+                evaluated,
+                carry,
+            })
+        };
+        assert_eq!(claims, [claim(7, 80, 5), None, claim(8, 16, 0)]);
+        assert_eq!(charged, [Some(Timestamp::from_micros(now - 1)), None]);
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::{ops::Bound, vec::Vec};
 use redb::{ReadTransaction, ReadableTable};
 
 use super::{
-    BUCKETS, EVALUATIONS, META, SWEPT, Tables,
+    EVALUATIONS, META, NETWORKS, Tables,
+    accounts::{self, Place, holder, spent_accounts},
     ledger::{activity, hour_key},
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         AccountKey, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter, NetworkActivity,
         NetworkKey, ReplayKey, Suspect,
     },
-    store::{BucketKey, REPLAY_MEMORY, StoreError, redb::store_error, signals::SWEEP},
+    store::{REPLAY_MEMORY, StoreError, SweepKey, redb::store_error, signals::SWEEP},
     timestamp::Timestamp,
 };
 
@@ -32,21 +33,29 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Forgets buckets that are full, of those that were when somebody looked.
-    pub(in crate::store::redb) fn forget_full(
+    /// Forgets rows that mean nothing any more, of those that didn't when somebody looked.
+    pub(in crate::store::redb) fn forget_spent(
         &mut self,
         at: Timestamp,
-        buckets: &[BucketKey],
+        rows: &SpentRows,
     ) -> Result<usize, StoreError> {
-        let mut forgotten = 0;
-        for key in buckets {
-            let level = self.buckets.get(key)?.map(|level| level.value());
+        let mut forgotten = self.forget_spent_accounts(at, &rows.accounts)?;
+        for network in &rows.networks {
+            let level = self.level_of(network)?;
             if level.is_some_and(|level| level <= at.as_micros()) {
-                self.buckets.remove(key)?;
+                self.hot.networks.remove(network);
+                self.networks.remove(network)?;
                 forgotten += 1;
             }
         }
         Ok(forgotten)
+    }
+
+    fn level_of(&self, network: &[u8; 32]) -> Result<Option<u64>, StoreError> {
+        if let Some(level) = self.hot.networks.get(network) {
+            return Ok(Some(*level));
+        }
+        Ok(self.networks.get(network)?.map(|level| level.value()))
     }
 
     /// Forgets days that no baseline needs any more and suspensions that are over, and, unless an incident is open, what was
@@ -85,28 +94,64 @@ pub(in crate::store::redb) fn latest(
     Ok(latest.map(|micros| Timestamp::from_micros(micros.value())))
 }
 
-/// Those of the next `limit` buckets that are full, and the last one looked at.
-pub(in crate::store::redb) fn full_buckets(
+/// Rows of the quota that mean nothing any more.
+#[derive(Default)]
+pub(in crate::store::redb) struct SpentRows {
+    accounts: Vec<Vec<u8>>,
+    networks: Vec<[u8; 32]>,
+}
+
+impl SpentRows {
+    pub(in crate::store::redb) fn len(&self) -> usize {
+        self.accounts.len() + self.networks.len()
+    }
+
+    pub(in crate::store::redb) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A [`SweepKey`] begins with the table.
+const IN_QUOTA: u8 = 0;
+const IN_NETWORKS: u8 = 1;
+
+/// Those of the next `limit` rows that mean nothing any more, and the last one looked at.
+pub(in crate::store::redb) fn spent_rows(
     read: &ReadTransaction,
     at: Timestamp,
-    after: Option<BucketKey>,
+    after: Option<SweepKey>,
     limit: usize,
-) -> Result<(Vec<BucketKey>, Option<BucketKey>), StoreError> {
-    let table = read.open_table(BUCKETS).map_err(store_error)?;
-    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let mut full = Vec::new();
+) -> Result<(SpentRows, Option<SweepKey>), StoreError> {
+    let mut rows = SpentRows::default();
+    let after = after.as_deref().and_then(<[u8]>::split_first);
+    let from = match after {
+        Some((&IN_NETWORKS, network)) => {
+            let network = <[u8; 32]>::try_from(network);
+            network.map_or(Bound::Unbounded, Bound::Excluded)
+        }
+        _ => {
+            let after = after.map(|(_, key)| key);
+            let (spent, last) = spent_accounts(read, at, after, limit)?;
+            rows.accounts = spent;
+            if let Some(last) = last {
+                return Ok((rows, Some([&[IN_QUOTA][..], &last].concat())));
+            }
+            Bound::Unbounded
+        }
+    };
+    let table = read.open_table(NETWORKS).map_err(store_error)?;
     let mut last = None;
     for row in table
-        .range::<BucketKey>((from, Bound::Unbounded))?
+        .range::<[u8; 32]>((from, Bound::Unbounded))?
         .take(limit)
     {
-        let (key, level) = row?;
-        last = Some(key.value());
+        let (network, level) = row?;
+        last = Some([&[IN_NETWORKS][..], &network.value()].concat());
         if level.value() <= at.as_micros() {
-            full.push(key.value());
+            rows.networks.push(network.value());
         }
     }
-    Ok((full, last))
+    Ok((rows, last))
 }
 
 impl ChargeRows for Tables<'_> {
@@ -123,10 +168,14 @@ impl ChargeRows for Tables<'_> {
     }
 
     fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self
-            .buckets
-            .get(bucket.encode())?
-            .map(|micros| Timestamp::from_micros(micros.value())))
+        let level = match Place::of(bucket) {
+            Place::Elements(holder) => self.account(&holder)?.elements,
+            Place::Requests(holder) => self.account(&holder)?.requests,
+            Place::Network(network) => self.level_of(network.as_bytes())?.unwrap_or(0),
+        };
+        Ok(Some(level)
+            .filter(|level| *level > 0)
+            .map(Timestamp::from_micros))
     }
 
     fn charged(
@@ -134,9 +183,8 @@ impl ChargeRows for Tables<'_> {
         request: &ReplayKey,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let then = self.charged.get(request.as_bytes())?;
+        let then = self.charged_at(&accounts::request(request))?;
         Ok(then
-            .map(|micros| micros.value())
             .filter(|then| now.as_micros().saturating_sub(*then) < REPLAY_MEMORY)
             .map(Timestamp::from_micros))
     }
@@ -225,23 +273,11 @@ impl ChargeRows for Tables<'_> {
     }
 
     fn claim(&mut self, account: &AccountKey) -> Result<Option<Claim>, StoreError> {
-        if let Some(claim) = self.hot.claims.get(account.as_bytes()) {
-            return Ok(Some(*claim));
-        }
-        let row = self.claims.get(account.as_bytes())?;
-        Ok(row.map(|row| {
-            let (epoch, evaluated, carry) = row.value();
-            Claim {
-                epoch: Epoch::new(epoch),
-                evaluated,
-                carry,
-            }
-        }))
+        Ok(self.account(&holder(account, false))?.claim)
     }
 
     fn set_claim(&mut self, account: &AccountKey, claim: Claim) -> Result<(), StoreError> {
-        self.hot.claims.insert(*account.as_bytes(), claim);
-        Ok(())
+        self.change_account(&holder(account, false), |row| row.claim = Some(claim))
     }
 
     fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), StoreError> {
@@ -255,27 +291,19 @@ impl ChargeRows for Tables<'_> {
     }
 
     fn set_level(&mut self, bucket: &Bucket, level: Timestamp) -> Result<(), StoreError> {
-        self.buckets.insert(bucket.encode(), level.as_micros())?;
-        Ok(())
+        let level = level.as_micros();
+        match Place::of(bucket) {
+            Place::Elements(holder) => self.change_account(&holder, |row| row.elements = level),
+            Place::Requests(holder) => self.change_account(&holder, |row| row.requests = level),
+            Place::Network(network) => {
+                self.hot.networks.insert(*network.as_bytes(), level);
+                Ok(())
+            }
+        }
     }
 
     fn set_charged(&mut self, request: &ReplayKey, now: Timestamp) -> Result<(), StoreError> {
-        let now = now.as_micros();
-        for _ in 0..SWEPT {
-            let oldest = self.charged_by.first()?.map(|(key, _)| key.value());
-            let Some((then, key)) =
-                oldest.filter(|(then, _)| now.saturating_sub(*then) >= REPLAY_MEMORY)
-            else {
-                break;
-            };
-            self.charged_by.remove((then, key))?;
-            let current = self.charged.get(key)?.map(|when| when.value());
-            if current == Some(then) {
-                self.charged.remove(key)?;
-            }
-        }
-        self.charged.insert(request.as_bytes(), now)?;
-        self.charged_by.insert((now, *request.as_bytes()), ())?;
+        self.remember_request(accounts::request(request), now);
         Ok(())
     }
 

@@ -5,7 +5,9 @@ use std::{ops::Bound, vec::Vec};
 use redb::{ReadTransaction, ReadableTable};
 
 use super::{
-    CLAIMS, EPOCH, MEMBERS, META, REKEY_AGAIN, ROTATION, SETTLED, Tables, damaged,
+    EPOCH, MEMBERS, META, REKEY_AGAIN, ROTATION, SETTLED, Tables,
+    accounts::{claims_before, holder},
+    damaged,
     members::{member_key, split_member_key},
     number,
 };
@@ -298,8 +300,7 @@ impl Tables<'_> {
         for account in accounts {
             let claim = self.claim(account)?;
             if claim.is_some_and(|claim| claim.epoch.get() < oldest) {
-                self.hot.claims.remove(account.as_bytes());
-                self.claims.remove(account.as_bytes())?;
+                self.change_account(&holder(account, false), |row| row.claim = None)?;
             }
         }
         Ok(())
@@ -376,19 +377,5 @@ pub(in crate::store::redb) fn old_claims(
 ) -> Result<(Vec<AccountKey>, Option<AccountKey>), StoreError> {
     let epoch = number(&read.open_table(META).map_err(store_error)?, EPOCH)?;
     let oldest = oldest_claim(rotation(read)?, epoch);
-    let table = read.open_table(CLAIMS).map_err(store_error)?;
-    let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(*after.as_bytes()));
-    let (mut old, mut last) = (Vec::new(), None);
-    for row in table
-        .range::<[u8; 32]>((from, Bound::Unbounded))?
-        .take(limit)
-    {
-        let (key, claim) = row?;
-        let account = AccountKey::new(key.value());
-        last = Some(account);
-        if claim.value().0 < oldest {
-            old.push(account);
-        }
-    }
-    Ok((old, last))
+    claims_before(read, oldest, after, limit)
 }

@@ -1,0 +1,121 @@
+//! Files of earlier versions, made into one of this version in the transaction that opens them.
+//!
+//! * Version 1 had neither `days` nor `suspended`, nor `changed`: nobody was suspended, without days the floors of the policy hold,
+//!   and so many changes are taken for granted that all members are published anew.
+//! * Version 2 had no `activity`: nobody has done anything in hours that nobody wrote down. Nor had it `labelled`, which is made
+//!   from `members`.
+//! * Version 3 had what belongs to one account in three tables, and a fourth that said which request was the oldest:
+//!
+//! ```text
+//! buckets      subject[32] kind[1]                    level, microseconds u64
+//! claims       account[32]                            epoch u64, evaluated u32, carry u32
+//! charged      replay key[77]                         when, microseconds u64
+//! charged_by   when u64, replay key[77]               -
+//! ```
+
+use redb::{ReadableTable, TableDefinition};
+
+use super::{
+    CHANGES, Tables,
+    accounts::{AccountRow, Holder, request_of, stored},
+    damaged, number,
+};
+use crate::{
+    oprf::Epoch,
+    server::quota::{Claim, ReplayKey},
+    store::{REPLAY_MEMORY, StoreError, redb::store_error},
+};
+
+/// Changes that are taken for granted where none were noted: more than any set has members.
+const UNKNOWN_CHANGES: u64 = 1 << 48;
+/// The kinds of buckets.
+const ELEMENTS: u8 = 1;
+const REQUESTS: u8 = 2;
+const REGISTRAR_ELEMENTS: u8 = 3;
+const REGISTRAR_REQUESTS: u8 = 4;
+const NETWORK: u8 = 5;
+
+type Replay = [u8; ReplayKey::LENGTH];
+
+const BUCKETS: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("buckets");
+const CLAIMS: TableDefinition<'_, [u8; 32], (u64, u32, u32)> = TableDefinition::new("claims");
+const CHARGED: TableDefinition<'_, Replay, u64> = TableDefinition::new("charged");
+const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new("charged_by");
+
+impl Tables<'_> {
+    /// Makes a file of an earlier version one of this version, but for the stamp.
+    pub(super) fn take_over(&mut self, version: u64) -> Result<(), StoreError> {
+        if version < 2 {
+            self.meta.insert(CHANGES, UNKNOWN_CHANGES)?;
+        }
+        if version < 3 {
+            self.index_labels()?;
+        }
+        self.gather_accounts()
+    }
+
+    /// Row by row and each table in the order of its keys, so that it takes little memory and touches no page twice.
+    fn gather_accounts(&mut self) -> Result<(), StoreError> {
+        let transaction = self.transaction;
+        let claims = transaction.open_table(CLAIMS).map_err(store_error)?;
+        for row in claims.iter()? {
+            let (account, row) = row?;
+            let (epoch, evaluated, carry) = row.value();
+            let claim = Claim {
+                epoch: Epoch::new(epoch),
+                evaluated,
+                carry,
+            };
+            let row = AccountRow {
+                claim: Some(claim),
+                ..AccountRow::default()
+            };
+            self.quota
+                .insert(account.value().as_slice(), row.encode().as_slice())?;
+        }
+        let buckets = transaction.open_table(BUCKETS).map_err(store_error)?;
+        for row in buckets.iter()? {
+            let (key, level) = row?;
+            self.gather_bucket(&key.value(), level.value())?;
+        }
+        let latest = number(&self.meta, "latest")?;
+        let charged = transaction.open_table(CHARGED).map_err(store_error)?;
+        for row in charged.iter()? {
+            let (key, when) = row?;
+            if latest.saturating_sub(when.value()) < REPLAY_MEMORY {
+                let when = when.value().to_be_bytes();
+                self.quota
+                    .insert(request_of(&key.value()).as_slice(), when.as_slice())?;
+            }
+        }
+        drop((claims, buckets, charged));
+        transaction.delete_table(CLAIMS).map_err(store_error)?;
+        transaction.delete_table(BUCKETS).map_err(store_error)?;
+        transaction.delete_table(CHARGED).map_err(store_error)?;
+        transaction.delete_table(CHARGED_BY).map_err(store_error)?;
+        Ok(())
+    }
+
+    fn gather_bucket(&mut self, key: &[u8; 33], level: u64) -> Result<(), StoreError> {
+        let [subject @ .., kind] = *key;
+        if kind == NETWORK {
+            self.networks.insert(subject, level)?;
+            return Ok(());
+        }
+        let mut holder: Holder = *key;
+        if let Some(last) = holder.last_mut() {
+            *last = u8::from(matches!(kind, REGISTRAR_ELEMENTS | REGISTRAR_REQUESTS));
+        }
+        let holder = stored(&holder);
+        let row = self.quota.get(holder)?;
+        let row = row.map(|row| AccountRow::decode(row.value())).transpose()?;
+        let mut row = row.unwrap_or_default();
+        match kind {
+            ELEMENTS | REGISTRAR_ELEMENTS => row.elements = level,
+            REQUESTS | REGISTRAR_REQUESTS => row.requests = level,
+            _ => return Err(damaged("a bucket")),
+        }
+        self.quota.insert(holder, row.encode().as_slice())?;
+        Ok(())
+    }
+}
