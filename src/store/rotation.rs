@@ -12,18 +12,18 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Members of the old epoch with what they are in the new one.
+/// A run of members of the old epoch with what they are in the new one.
 #[derive(Debug, Default)]
 pub struct Rekeyed {
-    /// The member's unblinded element in the old epoch, and in the new one.
+    /// The member's unblinded element in the old epoch, and in the new one: ascending by that, if there are many.
     pub members: Vec<(UnblindedElement, UnblindedElement)>,
     /// Whether they had changed after they got their row, and were read from [`RotationStore::to_rekey_again`].
     pub again: bool,
-    /// With these, a run of members is done.
+    /// What is done with these.
     pub end: Option<RunEnd>,
 }
 
-/// The end of a run of members, who come in pages and in any order.
+/// How far a rotation has come at the end of a run of members.
 #[derive(Clone, Copy)]
 pub struct RunEnd {
     /// The last one of the run by its unblinded element in the old epoch; `None` if there are no members at all.
@@ -121,7 +121,8 @@ pub trait RotationStore {
     /// are being rekeyed.
     ///
     /// What of a member isn't published yet in the old epoch isn't in the new one. A member who has changed since, and whose
-    /// row in the new epoch changes by that, is published as changed.
+    /// row in the new epoch changes by that, is published as changed. A store may take a run in several steps, the last of which
+    /// notes its end: until then the run is taken again from its beginning after an interruption.
     ///
     /// # Errors
     ///

@@ -170,22 +170,14 @@ impl<'a, S: Store> Rotator<'a, S> {
             };
             let mut members = multiplied(delta, run)?;
             members.sort_unstable_by(|(_, a), (_, b)| a.expose().cmp(b.expose()));
-            let mut members = members.into_iter();
-            loop {
-                let page: Vec<_> = members.by_ref().take(PAGE).collect();
-                let last = members.len() == 0;
-                self.store
-                    .rekey(Rekeyed {
-                        members: page,
-                        again: false,
-                        end: last.then_some(end),
-                    })
-                    .await?;
-                watch(done + end.members - members.len() as u64);
-                if last {
-                    break;
-                }
-            }
+            self.store
+                .rekey(Rekeyed {
+                    members,
+                    again: false,
+                    end: Some(end),
+                })
+                .await?;
+            watch(done + end.members);
         }
         self.rekey_again(delta).await
     }

@@ -1,6 +1,6 @@
 //! The rotation, in the embedded store.
 
-use std::vec::Vec;
+use std::{ops::Range, sync::Arc, vec::Vec};
 
 use super::{RedbStore, tables};
 use crate::{
@@ -12,6 +12,14 @@ use crate::{
     store::{DroppedClaims, Rekeyed, RotationStore, Settled, StoreError, StoredManifest, Switched},
     timestamp::Timestamp,
 };
+
+/// Members in one step: few enough that a charge behind it doesn't wait long.
+const PAGE: usize = 1_024;
+
+fn pages(members: usize) -> impl Iterator<Item = Range<usize>> {
+    let first = (0..members).step_by(PAGE);
+    first.map(move |first| first..members.min(first + PAGE))
+}
 
 impl RotationStore for RedbStore {
     async fn rotation(&self) -> Result<Option<Rotation>, StoreError> {
@@ -42,10 +50,42 @@ impl RotationStore for RedbStore {
         self.read(|read| tables::to_rekey_again(read, limit))
     }
 
-    async fn rekey(&self, members: Rekeyed) -> Result<(), StoreError> {
-        self.writer
-            .submit(members.members.len(), move |tables| tables.rekey(&members))
-            .await
+    async fn rekey(&self, rekeyed: Rekeyed) -> Result<(), StoreError> {
+        let Rekeyed {
+            members,
+            again,
+            end,
+        } = rekeyed;
+        let members = Arc::new(members);
+        for page in pages(members.len()) {
+            let members = Arc::clone(&members);
+            self.writer
+                .submit(page.len(), move |tables| {
+                    tables.rekey(members.get(page).unwrap_or_default(), again)
+                })
+                .await?;
+        }
+        if again {
+            return Ok(());
+        }
+        // By label they come in another order: one after the other, they would touch a page each.
+        let labels = Arc::new(self.read(|read| tables::labels_to_rekey(read, &members))?);
+        for page in pages(labels.len()) {
+            let labels = Arc::clone(&labels);
+            self.writer
+                .submit(page.len(), move |tables| {
+                    tables.index_labels(labels.get(page).unwrap_or_default())
+                })
+                .await?;
+        }
+        match end {
+            Some(end) => {
+                self.writer
+                    .submit(1, move |tables| tables.end_run(end))
+                    .await
+            }
+            None => Ok(()),
+        }
     }
 
     async fn switch_epoch(

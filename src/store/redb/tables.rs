@@ -15,7 +15,7 @@
 //! members      epoch_be[8] N[32]                      see `member`
 //! findable     epoch_be[8] N[32]                      label
 //! changed      epoch_be[8] N[32]                      number u64, since u64
-//! labelled     length[1] label epoch_be[8] N[32]      -
+//! labels       epoch_be[8] length[1] label N[32]      -
 //! forget_by    when_be[8] epoch_be[8] N[32]           -
 //! manifests    sequence u64                           bytes
 //! rotation     -                                      see `rotation`
@@ -59,7 +59,7 @@ pub(super) use self::{
     members::{between, changed, findable},
     published::{latest_manifest, progress},
     quota::{evaluations, latest, spent_rows},
-    rotation::{old_claims, rotation, to_rekey, to_rekey_again},
+    rotation::{labels_to_rekey, old_claims, rotation, to_rekey, to_rekey_again},
 };
 use super::store_error;
 use crate::{
@@ -90,7 +90,7 @@ const NETWORK_ACTIVITY: TableDefinition<'_, HourKey, (u32, u64)> =
 const MEMBERS: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("members");
 const FINDABLE: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("findable");
 const CHANGED: TableDefinition<'_, MemberKey, (u64, u64)> = TableDefinition::new("changed");
-const LABELLED: TableDefinition<'_, &[u8], ()> = TableDefinition::new("labelled");
+const LABELS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("labels");
 const FORGET_BY: TableDefinition<'_, ForgetKey, ()> = TableDefinition::new("forget_by");
 const MANIFESTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("manifests");
 const ROTATION: TableDefinition<'_, (), RotationRow> = TableDefinition::new("rotation");
@@ -119,7 +119,7 @@ pub(super) struct Tables<'a> {
     members: Table<'a, MemberKey, &'static [u8]>,
     findable: Table<'a, MemberKey, &'static [u8]>,
     changed: Table<'a, MemberKey, (u64, u64)>,
-    labelled: Table<'a, &'static [u8], ()>,
+    labels: Table<'a, &'static [u8], ()>,
     forget_by: Table<'a, ForgetKey, ()>,
     manifests: Table<'a, u64, &'static [u8]>,
     incident: IncidentTables<'a>,
@@ -160,7 +160,7 @@ impl<'a> Tables<'a> {
                 members: transaction.open_table(MEMBERS)?,
                 findable: transaction.open_table(FINDABLE)?,
                 changed: transaction.open_table(CHANGED)?,
-                labelled: transaction.open_table(LABELLED)?,
+                labels: transaction.open_table(LABELS)?,
                 forget_by: transaction.open_table(FORGET_BY)?,
                 manifests: transaction.open_table(MANIFESTS)?,
                 incident: IncidentTables::open(transaction)?,

@@ -197,13 +197,20 @@ fn a_file_of_version_1_is_taken_over() {
     }
 }
 
-/// Version 2 didn't know members by their handle. An account's no would have found nobody to hide.
+/// Version 2 didn't know members by their handle, and version 3 in another order. An account's no would have found nobody to hide.
 #[test]
-fn a_file_of_version_2_knows_its_handles() {
+fn a_file_of_an_earlier_version_knows_its_handles() {
+    for version in [2, 3] {
+        knows_its_handles(version);
+    }
+}
+
+fn knows_its_handles(version: u64) {
     let disk = Arc::new(Mutex::new(Disk::default()));
     let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
     let unblinded = EvaluationKey::from_bytes(&mut [1; 32]).unwrap();
     let unblinded = UnblindedElement::decode(&unblinded.public_key().encode()).unwrap();
+    let encoding = *unblinded.expose();
     let label = Label::new(b"ada").unwrap();
     let change = Change::Enrol {
         label: label.clone(),
@@ -216,14 +223,21 @@ fn a_file_of_version_2_knows_its_handles() {
         at: Timestamp::from_secs(1),
     };
     wait(store.change_members(batch)).unwrap();
-    wait(store.writer.submit(1, |tables| tables.stamp(2))).unwrap();
+    wait(store.writer.submit(1, move |tables| tables.stamp(version))).unwrap();
     drop(store);
     let database = Builder::new()
         .create_with_backend(Faulty(Arc::clone(&disk)))
         .unwrap();
     let transaction = database.begin_write().unwrap();
-    let labelled = redb::TableDefinition::<&[u8], ()>::new("labelled");
+    let labelled = redb::TableDefinition::<&[u8], ()>::new("labels");
     assert!(transaction.delete_table(labelled).unwrap());
+    if version == 3 {
+        let labelled = redb::TableDefinition::<&[u8], ()>::new("labelled");
+        let mut labelled = transaction.open_table(labelled).unwrap();
+        let epoch = 1_u64.to_be_bytes();
+        let key = [b"\x03ada".as_slice(), &epoch, &encoding].concat();
+        labelled.insert(key.as_slice(), ()).unwrap();
+    }
     transaction.commit().unwrap();
     drop(database);
 

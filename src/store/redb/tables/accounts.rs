@@ -21,7 +21,7 @@ use super::{QUOTA, SWEPT, Tables, damaged};
 use crate::{
     oprf::Epoch,
     server::quota::{AccountKey, Bucket, Claim, NetworkKey, ReplayKey},
-    store::{REPLAY_MEMORY, StoreError, redb::store_error},
+    store::{REPLAY_MEMORY, StoreError, SweepKey, redb::store_error},
     timestamp::Timestamp,
 };
 
@@ -294,7 +294,7 @@ pub(super) fn spent_accounts(
     at: Timestamp,
     after: Option<&[u8]>,
     limit: usize,
-) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), StoreError> {
+) -> Result<(Vec<SweepKey>, Option<SweepKey>), StoreError> {
     let table = read.open_table(QUOTA).map_err(store_error)?;
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let (mut spent, mut last) = (Vec::new(), None);

@@ -5,13 +5,11 @@ use std::{ops::Bound, vec::Vec};
 use redb::{ReadTransaction, ReadableTable};
 use zeroize::Zeroizing;
 
-use super::{
-    LABELLED, MEMBERS, MemberKey, Tables, damaged,
-    members::{member_key, split_member_key},
-};
+use super::{LABELS, MEMBERS, MemberKey, Tables, damaged, members::member_key};
 use crate::{
     label::Label,
-    server::directory::{Identity, LabelRows, Member},
+    oprf::{Epoch, UnblindedElement},
+    server::directory::{Identity, LabelRows, Member, MemberRows},
     store::{
         LabelledPage, StoreError,
         redb::{member, store_error},
@@ -30,27 +28,66 @@ impl Tables<'_> {
             return Ok(());
         }
         if let Some(label) = before {
-            self.labelled.remove(label_key(label, member).as_slice())?;
+            self.labels.remove(label_key(label, member).as_slice())?;
         }
         if let Some(label) = after {
-            self.labelled
+            self.labels
                 .insert(label_key(label, member).as_slice(), ())?;
         }
         Ok(())
     }
 
-    /// Makes the index of all members there are.
-    pub(super) fn index_labels(&mut self) -> Result<(), StoreError> {
-        for row in self.members.iter()? {
-            let (key, row) = row?;
-            let member = member::decode(row.value()).ok_or_else(|| damaged("a member"))?;
-            if let Some(label) = member.label() {
-                let key = label_key(label, &key.value());
-                self.labelled.insert(key.as_slice(), ())?;
+    /// Has members found by the labels that were read of them, unless they have others by now.
+    pub(in crate::store::redb) fn index_labels(
+        &mut self,
+        read: &[LabelKey],
+    ) -> Result<(), StoreError> {
+        for key in read {
+            let (epoch, unblinded) = identity_of(key)?;
+            let member = self.member(epoch, &unblinded)?;
+            let label = member.as_ref().and_then(Member::label);
+            let now = label.map(|label| label_key(label, &member_key(epoch, &unblinded)));
+            if now.as_ref() == Some(key) {
+                self.labels.insert(key.as_slice(), ())?;
             }
         }
         Ok(())
     }
+
+    /// Forgets up to `limit` labels of an epoch.
+    pub(super) fn drop_labels(&mut self, epoch: Epoch, limit: usize) -> Result<usize, StoreError> {
+        let first = epoch.get().to_be_bytes();
+        let last = [first.as_slice(), &[0xff]].concat();
+        let rows = self
+            .labels
+            .extract_from_if::<&[u8], _>(first.as_slice()..last.as_slice(), |_, ()| true)?;
+        let mut dropped = 0;
+        for row in rows.take(limit) {
+            row?;
+            dropped += 1;
+        }
+        Ok(dropped)
+    }
+}
+
+/// What the labels of members are found by, in order.
+pub(in crate::store::redb) fn labels_of<'a>(
+    read: &ReadTransaction,
+    epoch: Epoch,
+    members: impl Iterator<Item = &'a UnblindedElement>,
+) -> Result<Vec<LabelKey>, StoreError> {
+    let table = read.open_table(MEMBERS).map_err(store_error)?;
+    let mut keys = Vec::new();
+    for unblinded in members {
+        let key = member_key(epoch, unblinded.expose());
+        let Some(row) = table.get(key)? else {
+            continue;
+        };
+        let member = member::decode(row.value()).ok_or_else(|| damaged("a member"))?;
+        keys.extend(member.label().map(|label| label_key(label, &key)));
+    }
+    keys.sort_unstable_by(|a, b| a.as_slice().cmp(b.as_slice()));
+    Ok(keys)
 }
 
 impl LabelRows for Tables<'_> {
@@ -60,7 +97,7 @@ impl LabelRows for Tables<'_> {
         after: Option<Identity>,
         limit: usize,
     ) -> Result<Vec<Identity>, StoreError> {
-        page(&self.labelled, label, after, limit)
+        page(&self.labels, label, after, limit)
     }
 }
 
@@ -70,7 +107,7 @@ pub(in crate::store::redb) fn labelled(
     after: Option<Identity>,
     limit: usize,
 ) -> Result<LabelledPage, StoreError> {
-    let table = read.open_table(LABELLED).map_err(store_error)?;
+    let table = read.open_table(LABELS).map_err(store_error)?;
     let members = read.open_table(MEMBERS).map_err(store_error)?;
     let identities = page(&table, label, after, limit)?;
     let last = identities
@@ -94,29 +131,50 @@ fn page(
     after: Option<Identity>,
     limit: usize,
 ) -> Result<Vec<Identity>, StoreError> {
-    let after = after.map(|(epoch, unblinded)| member_key(epoch, &unblinded));
-    let first = label_key(label, &after.unwrap_or([0; 40]));
-    let end = label_key(label, &[0xff; 40]);
-    let first = match after {
-        Some(_) => Bound::Excluded(first.as_slice()),
-        None => Bound::Included(first.as_slice()),
-    };
     let mut page = Vec::new();
-    for row in table
-        .range::<&[u8]>((first, Bound::Included(end.as_slice())))?
-        .take(limit)
-    {
-        let (key, _) = row?;
-        let member = key.value().last_chunk();
-        page.push(split_member_key(
-            member.ok_or_else(|| damaged("an index of members"))?,
-        ));
+    let mut epoch = after.map_or(Epoch::new(0), |(epoch, _)| epoch);
+    // From epoch to epoch: there are few, and in each the label is in one place.
+    loop {
+        let first = epoch.get().to_be_bytes();
+        let Some(row) = table.range::<&[u8]>(first.as_slice()..)?.next() else {
+            return Ok(page);
+        };
+        epoch = identity_of(row?.0.value())?.0;
+        let first = match after {
+            Some((at, unblinded)) if at == epoch => Bound::Excluded(unblinded),
+            _ => Bound::Included([0; 32]),
+        };
+        let first = first.map(|unblinded| label_key(label, &member_key(epoch, &unblinded)));
+        let end = label_key(label, &member_key(epoch, &[0xff; 32]));
+        let range = (
+            first.as_ref().map(|key| key.as_slice()),
+            Bound::Included(end.as_slice()),
+        );
+        for row in table.range::<&[u8]>(range)? {
+            if page.len() == limit {
+                return Ok(page);
+            }
+            page.push(identity_of(row?.0.value())?);
+        }
+        let Some(next) = epoch.next() else {
+            return Ok(page);
+        };
+        epoch = next;
     }
-    Ok(page)
 }
 
-/// The length comes first, so that no label begins with another one.
-fn label_key(label: &Label, member: &MemberKey) -> Zeroizing<Vec<u8>> {
+fn identity_of(key: &[u8]) -> Result<Identity, StoreError> {
+    let epoch = key.first_chunk().copied().map(u64::from_be_bytes);
+    let identity = epoch.map(Epoch::new).zip(key.last_chunk().copied());
+    identity.ok_or_else(|| damaged("an index of members"))
+}
+
+/// `epoch_be[8] || length[1] || label || N[32]`: what an epoch has is in one place, and goes with it. The length comes before the
+/// label, so that none begins with another one.
+pub(in crate::store::redb) type LabelKey = Zeroizing<Vec<u8>>;
+
+pub(super) fn label_key(label: &Label, member: &MemberKey) -> LabelKey {
     let label = label.as_bytes();
-    Zeroizing::new([&[label.len() as u8][..], label, member].concat())
+    let (epoch, unblinded) = member.split_at(8);
+    Zeroizing::new([epoch, &[label.len() as u8], label, unblinded].concat())
 }

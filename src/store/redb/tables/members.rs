@@ -22,7 +22,22 @@ use crate::{
 
 impl Tables<'_> {
     /// Replaces the row of a member and what is derived from it, and tells nobody.
-    pub(super) fn write_member(
+    fn write_member(
+        &mut self,
+        key: &MemberKey,
+        before: Option<&Member>,
+        after: Option<&Member>,
+    ) -> Result<(), StoreError> {
+        self.move_label(
+            key,
+            before.and_then(Member::label),
+            after.and_then(Member::label),
+        )?;
+        self.write_unlabelled(key, before, after)
+    }
+
+    /// [`Self::write_member`], but for what the member's label is found by.
+    pub(super) fn write_unlabelled(
         &mut self,
         key: &MemberKey,
         before: Option<&Member>,
@@ -38,11 +53,6 @@ impl Tables<'_> {
                 self.forget_by.insert(forget_key(at, key), ())?;
             }
         }
-        self.move_label(
-            key,
-            before.and_then(Member::label),
-            after.and_then(Member::label),
-        )?;
         match after {
             None => self.members.remove(key)?,
             Some(after) => self

@@ -8,19 +8,20 @@ use super::{
     EPOCH, MEMBERS, META, REKEY_AGAIN, ROTATION, SETTLED, Tables,
     accounts::{claims_before, holder},
     damaged,
+    labelled::{LabelKey, labels_of},
     members::{member_key, split_member_key},
     number,
 };
 use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
-        directory::MemberRows,
+        directory::{Member, MemberRows},
         incident::rotated,
         quota::{AccountKey, ChargeRows},
         rotation::{Phase, Rotation, RotationKind, Window},
     },
     store::{
-        Rekeyed, Settled, StoreError, StoredManifest, Switched,
+        RunEnd, Settled, StoreError, StoredManifest, Switched,
         redb::{member, store_error},
     },
     timestamp::Timestamp,
@@ -158,7 +159,51 @@ impl Tables<'_> {
         Ok(true)
     }
 
-    pub(in crate::store::redb) fn rekey(&mut self, rekeyed: &Rekeyed) -> Result<(), StoreError> {
+    /// Gives members their rows, but not yet what their labels are found by, unless they are rekeyed `again`.
+    pub(in crate::store::redb) fn rekey(
+        &mut self,
+        members: &[(UnblindedElement, UnblindedElement)],
+        again: bool,
+    ) -> Result<(), StoreError> {
+        let rotation = self.rotation()?.filter(|rotation| !rotation.is_switched());
+        let Some(Rotation { from, to, .. }) = rotation else {
+            return Ok(());
+        };
+        let settled = number(&self.meta, SETTLED)?;
+        for (old, new) in members {
+            let (old, new) = (old.expose(), new.expose());
+            let current = self.member(from, old)?;
+            let before = self.member(to, new)?;
+            if again {
+                if before != current {
+                    self.set_member(to, new, before.as_ref(), current.as_ref())?;
+                }
+                self.rekey_again.remove(old)?;
+                continue;
+            }
+            // Who was there before an interruption may have been found by another label; the new one comes with all of the run.
+            let key = member_key(to, new);
+            let label = before.as_ref().and_then(Member::label);
+            if label != current.as_ref().and_then(Member::label) {
+                self.move_label(&key, label, None)?;
+            }
+            self.write_unlabelled(&key, before.as_ref(), current.as_ref())?;
+            // Somebody who waits to be published waits in the new epoch, too.
+            let waits = self.changed.get(member_key(from, old))?;
+            let waits = waits.map(|row| row.value());
+            if let Some((number, since)) = waits.filter(|(number, _)| *number > settled)
+                && current
+                    .as_ref()
+                    .is_some_and(|member| member.shown().is_some())
+            {
+                self.changed.insert(key, (number, since))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a run of members has rows in the new epoch and is found there.
+    pub(in crate::store::redb) fn end_run(&mut self, end: RunEnd) -> Result<(), StoreError> {
         let Some(mut rotation) = self.rotation()? else {
             return Ok(());
         };
@@ -168,34 +213,6 @@ impl Tables<'_> {
             complete,
         } = &mut rotation.phase
         else {
-            return Ok(());
-        };
-        let (from, to) = (rotation.from, rotation.to);
-        let settled = number(&self.meta, SETTLED)?;
-        for (old, new) in &rekeyed.members {
-            let (old, new) = (old.expose(), new.expose());
-            let current = self.member(from, old)?;
-            let before = self.member(to, new)?;
-            if rekeyed.again {
-                if before != current {
-                    self.set_member(to, new, before.as_ref(), current.as_ref())?;
-                }
-                self.rekey_again.remove(old)?;
-                continue;
-            }
-            self.write_member(&member_key(to, new), before.as_ref(), current.as_ref())?;
-            // Somebody who waits to be published waits in the new epoch, too.
-            let waits = self.changed.get(member_key(from, old))?;
-            let waits = waits.map(|row| row.value());
-            if let Some((number, since)) = waits.filter(|(number, _)| *number > settled)
-                && current
-                    .as_ref()
-                    .is_some_and(|member| member.shown().is_some())
-            {
-                self.changed.insert(member_key(to, new), (number, since))?;
-            }
-        }
-        let Some(end) = rekeyed.end else {
             return Ok(());
         };
         *after = end.after;
@@ -268,6 +285,10 @@ impl Tables<'_> {
             member_key(rotation.from, &[0; 32]),
             member_key(rotation.from, &[0xff; 32]),
         );
+        let labels = self.drop_labels(rotation.from, limit)?;
+        if labels > 0 {
+            return Ok(labels);
+        }
         let mut members = Vec::new();
         for row in self.members.range(first..=last)?.take(limit) {
             let (key, bytes) = row?;
@@ -275,7 +296,7 @@ impl Tables<'_> {
             members.push((key.value(), member));
         }
         for (key, member) in &members {
-            self.write_member(key, Some(member), None)?;
+            self.write_unlabelled(key, Some(member), None)?;
             self.changed.remove(key)?;
         }
         if !members.is_empty() {
@@ -355,6 +376,18 @@ pub(in crate::store::redb) fn to_rekey(
         members.push(UnblindedElement::from_trusted(unblinded));
     }
     Ok(members)
+}
+
+/// What the labels of members are found by in the new epoch, in order; none unless members are being rekeyed.
+pub(in crate::store::redb) fn labels_to_rekey(
+    read: &ReadTransaction,
+    members: &[(UnblindedElement, UnblindedElement)],
+) -> Result<Vec<LabelKey>, StoreError> {
+    let rotation = rotation(read)?.filter(|rotation| !rotation.is_switched());
+    match rotation {
+        Some(rotation) => labels_of(read, rotation.to, members.iter().map(|(_, new)| new)),
+        None => Ok(Vec::new()),
+    }
 }
 
 pub(in crate::store::redb) fn to_rekey_again(

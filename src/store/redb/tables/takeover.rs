@@ -2,11 +2,13 @@
 //!
 //! * Version 1 had neither `days` nor `suspended`, nor `changed`: nobody was suspended, without days the floors of the policy hold,
 //!   and so many changes are taken for granted that all members are published anew.
-//! * Version 2 had no `activity`: nobody has done anything in hours that nobody wrote down. Nor had it `labelled`, which is made
-//!   from `members`.
-//! * Version 3 had what belongs to one account in three tables, and a fourth that said which request was the oldest:
+//! * Version 2 had no `activity`: nobody has done anything in hours that nobody wrote down. Nor had it an index of labels, which
+//!   is made from `members`.
+//! * Version 3 had what belongs to one account in three tables, and a fourth that said which request was the oldest. Its index of
+//!   labels wasn't by epoch.
 //!
 //! ```text
+//! labelled     length[1] label epoch_be[8] N[32]      -
 //! buckets      subject[32] kind[1]                    level, microseconds u64
 //! claims       account[32]                            epoch u64, evaluated u32, carry u32
 //! charged      replay key[77]                         when, microseconds u64
@@ -14,16 +16,22 @@
 //! ```
 
 use redb::{ReadableTable, TableDefinition};
+use zeroize::Zeroizing;
 
 use super::{
     CHANGES, Tables,
     accounts::{AccountRow, Holder, request_of, stored},
-    damaged, number,
+    damaged,
+    labelled::label_key,
+    number,
 };
 use crate::{
     oprf::Epoch,
     server::quota::{Claim, ReplayKey},
-    store::{REPLAY_MEMORY, StoreError, redb::store_error},
+    store::{
+        REPLAY_MEMORY, StoreError,
+        redb::{member, store_error},
+    },
 };
 
 /// Changes that are taken for granted where none were noted: more than any set has members.
@@ -40,6 +48,7 @@ type Replay = [u8; ReplayKey::LENGTH];
 const BUCKETS: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("buckets");
 const CLAIMS: TableDefinition<'_, [u8; 32], (u64, u32, u32)> = TableDefinition::new("claims");
 const CHARGED: TableDefinition<'_, Replay, u64> = TableDefinition::new("charged");
+const LABELLED: TableDefinition<'_, &[u8], ()> = TableDefinition::new("labelled");
 const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new("charged_by");
 
 impl Tables<'_> {
@@ -49,9 +58,41 @@ impl Tables<'_> {
             self.meta.insert(CHANGES, UNKNOWN_CHANGES)?;
         }
         if version < 3 {
-            self.index_labels()?;
+            self.label_members()?;
+        } else {
+            self.label_by_epoch()?;
         }
         self.gather_accounts()
+    }
+
+    fn label_members(&mut self) -> Result<(), StoreError> {
+        for row in self.members.iter()? {
+            let (key, row) = row?;
+            let member = member::decode(row.value()).ok_or_else(|| damaged("a member"))?;
+            if let Some(label) = member.label() {
+                let key = label_key(label, &key.value());
+                self.labels.insert(key.as_slice(), ())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn label_by_epoch(&mut self) -> Result<(), StoreError> {
+        let transaction = self.transaction;
+        let labelled = transaction.open_table(LABELLED).map_err(store_error)?;
+        for row in labelled.iter()? {
+            let key = row?.0;
+            let (label, member) = key
+                .value()
+                .split_last_chunk::<40>()
+                .ok_or_else(|| damaged("an index of members"))?;
+            let (epoch, unblinded) = member.split_at(8);
+            let key = Zeroizing::new([epoch, label, unblinded].concat());
+            self.labels.insert(key.as_slice(), ())?;
+        }
+        drop(labelled);
+        transaction.delete_table(LABELLED).map_err(store_error)?;
+        Ok(())
     }
 
     /// Row by row and each table in the order of its keys, so that it takes little memory and touches no page twice.
