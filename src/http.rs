@@ -14,6 +14,7 @@
 //! GET    /healthz /readyz /metrics      on the operators' listener
 //! GET    /publish                       what a publication would write, on the operators' listener
 //! POST   /publish                       publishes; with `?now` also if the slot has had its publication
+//! GET    /signals                       what detection has found, newest first, on the operators' listener
 //! POST   /suspend /lift                 on the operators' listener
 //! GET    /incident                      incidents, on the operators' listener
 //! POST   /incident/{open,contain,report,list,notices,told,close}
@@ -48,6 +49,7 @@ mod room;
 mod rotation;
 mod routes;
 mod serve;
+mod signals;
 mod suspend;
 
 use std::{
@@ -64,6 +66,7 @@ pub use self::{
     rotation::RotationStatus,
     routes::{ROUTES, operator_router, router},
     serve::{Listeners, serve},
+    signals::SignalReport,
 };
 
 use self::{

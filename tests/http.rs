@@ -20,3 +20,5 @@ mod rotation;
 mod service;
 #[path = "http/shared.rs"]
 mod shared;
+#[path = "http/signals.rs"]
+mod signals;

@@ -11,6 +11,7 @@
 //! POST /incident/close               { "incident": 1, "unfounded": false }
 //! ```
 //!
+//! An incident can be opened on whom signals point at: `"signals": [12, 13]`, or `"all_signals": true` for those of the window.
 //! Without `incident` the one is meant that isn't closed. Names of accounts and addresses come in and become pseudonyms; the
 //! handles of people go out in `notices` alone. None of it is logged.
 
@@ -31,7 +32,7 @@ pub use documents::{HandedNotice, HandedOut, IncidentStatus, NoticeList};
 pub(super) use notify::{list, notices, told};
 
 use self::documents::{CloseOrder, OpenOrder, ReportOrder, Which};
-use super::{Service, credential::pseudonym, operator::json};
+use super::{Service, credential::pseudonym, operator::json, signals};
 use crate::{
     oprf::Epoch,
     server::{
@@ -69,6 +70,8 @@ enum Refused {
     SeveralOpen,
     #[error("there is no incident of this number")]
     Unknown,
+    #[error("there is no signal of this number")]
+    NoSignal,
     #[error("others change the same incident: try again")]
     Raced,
     #[error("somebody else hands notices over")]
@@ -86,7 +89,7 @@ impl IntoResponse for Refused {
             Self::Unreadable(_) | Self::Malformed(..) | Self::Open(_) | Self::Words(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Unknown | Self::NoSignal => StatusCode::NOT_FOUND,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::CONFLICT,
         };
@@ -179,7 +182,7 @@ pub(super) async fn open<S: Store>(
         let networks: Option<_> = networks
             .map(|network| network.suspect(&service.pepper))
             .collect();
-        let terms = Terms {
+        let mut terms = Terms {
             aware_at: order.aware_at.map_or(now, Timestamp::from_secs),
             since: Timestamp::from_secs(order.since),
             until: order.until.map(Timestamp::from_secs),
@@ -192,6 +195,14 @@ pub(super) async fn open<S: Store>(
                 unknown: order.unknown,
             },
         };
+        let store = service.quota.store();
+        for number in order.signals {
+            let signal = signals::find(store, number).await?;
+            terms.suspects.add(&signal.ok_or(Refused::NoSignal)?);
+        }
+        if order.all_signals {
+            signals::suspect(store, &mut terms).await?;
+        }
         // Under the pepper, so that nobody else can make it; an account of this name gains nothing, as its pseudonym stays here.
         let named = std::format!("blindbook-v1-incident\0{}", now.as_micros());
         let salt = pseudonym(&service.pepper, &named);

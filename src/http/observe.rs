@@ -12,6 +12,7 @@
 //! | `blindbook_day_elements{who}` | elements of today: of `everybody`, of `new_accounts` |
 //! | `blindbook_day_limit{who}` | how many there may be today |
 //! | `blindbook_service_warning` | 1 while everybody together has used `service.page_percent` of today's limit |
+//! | `blindbook_signals_total{kind}` | signals of detection: `saturated-account`, `young-cluster`, `unusual-day`, `canary`; `GET /signals` says what they mean |
 //! | `blindbook_published_sequence`, `_members`, `_bytes` | what is published |
 //! | `blindbook_rotation_phase` | 0 none; 1 members get rows in the new epoch; 2 the new epoch is served and results of the old one are carried over; 3 keys and rows of the old one are being destroyed |
 //! | `blindbook_rotation_members` | members that have a row in the new epoch, in phase 1 |
@@ -26,7 +27,10 @@ use metrics_exporter_prometheus::{
 
 use super::RotationStatus;
 use crate::{
-    server::quota::{Admission, Usage},
+    server::{
+        detect::SignalKind,
+        quota::{Admission, Usage},
+    },
     store::Publication,
 };
 
@@ -44,6 +48,7 @@ pub(super) struct Observer {
     rotation_phase: Gauge,
     rotation_members: Gauge,
     changes: Counter,
+    signals: [(SignalKind, Counter); SignalKind::ALL.len()],
     key_evaluations: Gauge,
     key_warning: Gauge,
     service: DayGauges,
@@ -105,6 +110,13 @@ impl Observer {
             carried: elements("carried"),
             rotation_phase: gauge("blindbook_rotation_phase"),
             rotation_members: gauge("blindbook_rotation_members"),
+            signals: SignalKind::ALL.map(|kind| {
+                let labels = Vec::from([Label::from_static_parts("kind", kind.name())]);
+                (
+                    kind,
+                    counter(Key::from_parts("blindbook_signals_total", labels)),
+                )
+            }),
             changes: counter(Key::from_static_name("blindbook_member_changes_total")),
             key_evaluations: gauge("blindbook_key_evaluations"),
             key_warning: gauge("blindbook_key_warning"),
@@ -195,6 +207,14 @@ impl Observer {
         }
         if let Some(usage) = &admission.receipt.young {
             self.young.set(usage);
+        }
+    }
+
+    pub(super) fn signalled(&self, kind: SignalKind) {
+        for (of, counter) in &self.signals {
+            if *of == kind {
+                counter.increment(1);
+            }
         }
     }
 

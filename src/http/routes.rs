@@ -17,7 +17,7 @@ use axum::{
 use super::{
     Service, carry_over, evaluate, incident, members, operator,
     problem::{Name, Problem},
-    published, rotation, suspend,
+    published, rotation, signals, suspend,
 };
 use crate::store::Store;
 
@@ -66,6 +66,7 @@ pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
             "/rotate",
             get(rotation::status::<S>).post(rotation::rotate::<S>),
         )
+        .route("/signals", get(signals::all::<S>))
         .route("/suspend", post(suspend::suspend::<S>))
         .route("/lift", post(suspend::lift::<S>))
         .merge(incidents())

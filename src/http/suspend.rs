@@ -6,9 +6,10 @@
 //! { "account": "user 17", "hours": 24 }
 //! { "network": "203.0.113.0/24", "hours": 24 }
 //! { "new_accounts": true, "hours": 24 }
+//! { "signal": 12, "hours": 24 }
 //! ```
 //!
-//! Without `hours` it lasts until it is lifted. A network is an IPv4 /24 or an IPv6 /64, /48 or /32. Neither name nor
+//! Without `hours` it lasts until it is lifted. A network is an IPv4 /24 or an IPv6 /64, /48 or /32. A signal means whom it points at. Neither name nor
 //! address is kept, only the pseudonym that the quota knows.
 
 use std::{string::String, sync::Arc, time::Duration};
@@ -21,7 +22,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Network, Service, credential::pseudonym};
+use super::{Network, Service, credential::pseudonym, signals};
 use crate::{
     server::quota::Suspect,
     store::{Store, StoreError},
@@ -36,6 +37,7 @@ struct Order {
     network: Option<Network>,
     #[serde(default)]
     new_accounts: bool,
+    signal: Option<u64>,
     hours: Option<u32>,
 }
 
@@ -45,19 +47,36 @@ impl Order {
     }
 
     /// Whom it is about, by the pseudonym.
-    fn suspect<S: Store>(&self, service: &Service<S>) -> Result<Suspect, &'static str> {
-        match (&self.account, &self.network, self.new_accounts) {
-            (Some(account), None, false) => {
+    async fn suspect<S: Store>(&self, service: &Service<S>) -> Result<Suspect, Refused> {
+        match (&self.account, &self.network, self.new_accounts, self.signal) {
+            (Some(account), None, false, None) => {
                 Ok(Suspect::Account(pseudonym(&service.pepper, account)))
             }
-            (None, Some(network), false) => network
+            (None, Some(network), false, None) => network
                 .suspect(&service.pepper)
                 .map(Suspect::Network)
-                .ok_or("a network is an IPv4 /24 or an IPv6 /64, /48 or /32"),
-            (None, None, true) => Ok(Suspect::YoungAccounts),
-            _ => Err("give one of account, network, new_accounts"),
+                .ok_or("a network is an IPv4 /24 or an IPv6 /64, /48 or /32")
+                .map_err(Refused::Order),
+            (None, None, true, None) => Ok(Suspect::YoungAccounts),
+            (None, None, false, Some(number)) => {
+                let signal = signals::find(service.quota.store(), number).await;
+                let signal = signal.map_err(Refused::Store)?;
+                signal
+                    .ok_or("there is no signal of this number")
+                    .and_then(|signal| signal.suspect().ok_or("the signal points at nobody"))
+                    .map_err(Refused::Order)
+            }
+            _ => Err(Refused::Order(
+                "give one of account, network, new_accounts, signal",
+            )),
         }
     }
+}
+
+/// An order that isn't carried out.
+enum Refused {
+    Order(&'static str),
+    Store(StoreError),
 }
 
 pub(super) async fn suspend<S: Store>(
@@ -89,14 +108,17 @@ async fn carry_out<S: Store>(
         Ok(order) => order,
         Err(why) => return refuse(StatusCode::BAD_REQUEST, &why),
     };
-    let suspect = match order.suspect(service) {
+    let unavailable =
+        |error: StoreError| refuse(StatusCode::SERVICE_UNAVAILABLE, &std::format!("{error}"));
+    let suspect = match order.suspect(service).await {
         Ok(suspect) => suspect,
-        Err(why) => return refuse(StatusCode::BAD_REQUEST, why),
+        Err(Refused::Order(why)) => return refuse(StatusCode::BAD_REQUEST, why),
+        Err(Refused::Store(error)) => return unavailable(error),
     };
     let done: Result<(), StoreError> = service.quota.store().suspend(suspect, until(&order)).await;
     match done {
         Ok(()) => "done\n".into_response(),
-        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &std::format!("{error}")),
+        Err(error) => unavailable(error),
     }
 }
 

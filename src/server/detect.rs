@@ -20,9 +20,10 @@ mod rules;
 mod signal;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use account::{Watched, accounts};
 pub use network::{NetworkUsual, networks};
 pub use rows::{DetectRows, SignalRows};
 pub use rules::{DetectRules, DetectRulesError};
-pub use signal::{Signal, Subject};
+pub use signal::{Signal, SignalKind, Subject};

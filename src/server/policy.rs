@@ -9,6 +9,7 @@ mod bound;
 mod limits;
 mod words;
 
+use super::detect::{DetectRules, DetectRulesError};
 pub use bound::{Attack, Usual};
 pub use limits::{
     AccountLimits, ClockLimits, KeyBudget, NetworkLimits, RegistrarLimits, ReplayLimits,
@@ -51,6 +52,8 @@ pub struct Policy {
     pub replay: ReplayLimits,
     /// How far the clock may be off.
     pub clock: ClockLimits,
+    /// When something is a signal. Not a limit: nobody is refused by it.
+    pub detect: DetectRules,
 }
 
 /// A policy that contradicts itself, and where.
@@ -104,6 +107,9 @@ pub enum PolicyError {
     /// Records of answered requests are kept for 24 hours.
     #[error("replay.hours is more than 24")]
     ReplayWindow,
+    /// Everything or nothing would be a signal.
+    #[error("detect.{0}")]
+    Detect(#[from] DetectRulesError),
 }
 
 impl Policy {
@@ -120,6 +126,7 @@ impl Policy {
             key,
             replay,
             clock,
+            detect,
             ..
         } = self;
         for (name, value) in [
@@ -189,6 +196,7 @@ impl Policy {
         if replay.hours > 24 {
             return Err(PolicyError::ReplayWindow);
         }
+        detect.validate()?;
         Ok(())
     }
 

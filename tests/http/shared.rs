@@ -121,7 +121,7 @@ fn when_everybody_has_used_the_day_up_registrars_go_on() {
     admits(&running, &Request::evaluate(&enrol(), request_of(1_000, 5)));
 }
 
-fn order(running: &Running, path: &str, document: &str) -> Response {
+pub(crate) fn order(running: &Running, path: &str, document: &str) -> Response {
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: operator\r\nContent-Length: {}\r\n\r\n{document}",
         document.len()

@@ -1,7 +1,7 @@
 //! `incident`: opens, contains, reports, notifies and closes, through the operators' listener of the running service.
 
 mod delivery;
-mod moment;
+pub(crate) mod moment;
 mod notify;
 mod summary;
 
@@ -82,6 +82,12 @@ pub(crate) struct OpenArgs {
     /// A suspect network: an IPv4 /24 or an IPv6 /64, /48 or /32
     #[arg(long = "network", value_name = "NETWORK")]
     networks: Vec<String>,
+    /// Whom a signal points at, by the signal's number
+    #[arg(long = "signal", value_name = "NUMBER")]
+    signals: Vec<u64>,
+    /// Whom the signals of the window point at
+    #[arg(long)]
+    from_signals: bool,
     /// All new accounts are suspects
     #[arg(long)]
     new_accounts: bool,
@@ -157,6 +163,8 @@ fn open(args: &OpenArgs) -> Result<IncidentStatus, Failure> {
         "aware_at": args.aware.map(|aware| aware.before(now)),
         "accounts": accounts,
         "networks": args.networks,
+        "signals": args.signals,
+        "all_signals": args.from_signals,
         "new_accounts": args.new_accounts,
         "unknown": args.unknown,
     });

@@ -22,6 +22,7 @@ mod rotate;
 mod seal;
 mod sealed_keys;
 mod serve;
+mod signals;
 mod simulate;
 mod text;
 mod token;
@@ -79,6 +80,8 @@ enum Command {
     Publish(publish::Args),
     /// Changes the evaluation key, with all members
     Rotate(rotate::Args),
+    /// Lists what detection has found, with what it means and what to do
+    Signals(signals::Args),
     /// Works an incident through: who could be found, what was learned at most, who has to be told
     #[command(subcommand)]
     Incident(incident::Command),
@@ -164,6 +167,7 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Simulate(args) => emit(&simulate::run(&args)?, json),
         Command::Publish(args) => emit(&publish::run(&args, json)?, json),
         Command::Rotate(args) => emit(&rotate::run(&args)?, json),
+        Command::Signals(args) => emit(&signals::run(&args)?, json),
         Command::Incident(command) => {
             let (report, failed) = incident::run(&command, json)?;
             return emit(&report, json).map(|()| failed.into());

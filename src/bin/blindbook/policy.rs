@@ -246,6 +246,12 @@ mod tests {
             ("[policy.service]\npage_percent = 101", "page_percent"),
             ("[policy.service]\npage_percent = 0", "zero"),
             ("[policy.young]\ndays = 40000", "hundred years"),
+            (
+                "[policy.detect]\nsaturated_days = 15",
+                "detect.saturated_days",
+            ),
+            ("[policy.detect]\nday_percent = 99", "detect.day_percent"),
+            ("[policy.detect]\nday = 3", "day"),
         ] {
             match read(text).unwrap_err() {
                 Failure::BadInput(message) => assert!(message.contains(why), "{message}"),

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! population --wishes--> \
-//!                          world: charge() --> outcome --> report
+//!                          world: charge(), and detection by the hour --> outcome --> report
 //! attacker   --asks----> /
 //! ```
 //!
 //! Everything follows from the seed: the same arguments give the same bytes.
 
 mod attacker;
+mod detected;
 mod outcome;
 mod population;
 mod random;
@@ -142,6 +143,8 @@ pub(crate) fn simulate(policy: &Policy, scenario: Scenario, country: Space) -> O
         days: scenario.days,
         new_accounts: !scenario.old,
     };
+    world.close();
+    tally.heed(&mut world, people.len() as u64);
     let bound = policy.most_learned(&attack, &usual);
     tally.finish(scenario, country, &attacker, usual, bound)
 }

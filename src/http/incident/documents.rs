@@ -24,6 +24,10 @@ pub(super) struct OpenOrder {
     #[serde(default)]
     pub(super) new_accounts: bool,
     #[serde(default)]
+    pub(super) signals: Vec<u64>,
+    #[serde(default)]
+    pub(super) all_signals: bool,
+    #[serde(default)]
     pub(super) unknown: bool,
 }
 

@@ -7,8 +7,11 @@ use alloc::vec::Vec;
 
 use super::{DetectRows, DetectRules, Signal, Subject};
 use crate::server::quota::{
-    AccountKey, AccountKind, Activity, Day, Hour, Meter, MeterRule, seen_row,
+    AccountKey, AccountKind, Activity, Day, DayRow, Hour, Meter, MeterRule, seen_row,
 };
+
+/// Days before the first on which anything can be unusual.
+const WEEK: u32 = 7;
 
 /// Adds an hour's rows to the counts of their day.
 pub(super) fn count<R: DetectRows>(
@@ -25,6 +28,17 @@ pub(super) fn count<R: DetectRows>(
     let elements = |of: fn(&Activity) -> bool| -> u64 {
         asking().filter(|one| of(one)).map(|one| one.elements).sum()
     };
+    let refused = asking().filter(|one| one.kind == AccountKind::Young && one.refused > 0);
+    let refused = refused.count() as u64;
+    if refused > 0 {
+        let today = Day::of(hour.begin());
+        let before = rows.day(Meter::SeenRefused, today)?;
+        let row = DayRow {
+            charged: before.map_or(0, |row| row.charged).saturating_add(refused),
+            baseline: 0,
+        };
+        rows.set_day(Meter::SeenRefused, today, row)?;
+    }
     let emptied = asking().filter(|activity| activity.emptied).count() as u64;
     for (meter, counted, floor) in [
         (
@@ -49,8 +63,7 @@ pub(super) fn count<R: DetectRows>(
         let before = row.charged;
         row.charged = before.saturating_add(counted);
         rows.set_day(meter, today, row)?;
-        // Without a day before, nothing is unusual.
-        if row.baseline > 0 && before <= usual && row.charged > usual {
+        if before <= usual && row.charged > usual && knows(rows, meter, today)? {
             let subject = Subject::UnusualDay {
                 meter,
                 counted: row.charged,
@@ -60,4 +73,27 @@ pub(super) fn count<R: DetectRows>(
         }
     }
     Ok(())
+}
+
+/// Whether something was counted at least a week before: a service that begins has nothing that is usual.
+fn knows<R: DetectRows>(rows: &mut R, meter: Meter, today: Day) -> Result<bool, R::Error> {
+    let oldest = today.oldest_needed().get();
+    for day in oldest..=today.get().saturating_sub(WEEK) {
+        if rows.day(meter, Day::new(day))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// How many young accounts may come back in an hour because they were told to: those that are refused for the day return at
+/// midnight (UTC), all at once, and may be a crowd in any network.
+pub(super) fn returning<R: DetectRows>(rows: &mut R, hour: Hour) -> Result<u64, R::Error> {
+    let day = Day::of(hour.begin());
+    if hour.begin() != Hour::new(day.get().saturating_mul(24)).begin() {
+        return Ok(0);
+    }
+    let before = Day::new(day.get().saturating_sub(1));
+    let row = rows.day(Meter::SeenRefused, before)?;
+    Ok(row.map_or(0, |row| row.charged))
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{DetectRows, DetectRules, Signal, Subject};
+use super::{DetectRows, DetectRules, Signal, Subject, day};
 use crate::server::quota::{Day, Hour, NetworkActivity, NetworkKey};
 
 /// Hours over which what is usual is averaged: a week.
@@ -79,11 +79,13 @@ pub fn networks<R: DetectRows>(
     page: &[(NetworkKey, NetworkActivity)],
 ) -> Result<Vec<Signal>, R::Error> {
     let today = Day::of(hour.begin());
+    let returning = u32::try_from(day::returning(rows, hour)?).unwrap_or(u32::MAX);
     let mut signals = Vec::new();
     for (network, activity) in page {
+        let accounts = activity.young_accounts.saturating_sub(returning);
         let known = rows.network_usual(network, today)?;
         // Of most networks nothing has to be known: they are far from what could be a signal.
-        if known.is_none() && activity.young_accounts < rules.cluster_accounts.div_ceil(4) {
+        if known.is_none() && accounts < rules.cluster_accounts.div_ceil(4) {
             continue;
         }
         let average = known.map_or(0, |known| known.at(hour));
@@ -93,14 +95,14 @@ pub fn networks<R: DetectRows>(
             .max(rules.cluster_accounts.into());
         let mut row = NetworkUsual {
             hour,
-            average: average + u64::from(activity.young_accounts) * 1_000_000 / WEEK,
+            average: average + u64::from(accounts) * 1_000_000 / WEEK,
             signalled: known.map_or(Hour::new(0), |known| known.signalled),
         };
-        if u64::from(activity.young_accounts) >= most && hour.since(row.signalled) >= QUIET {
+        if u64::from(accounts) >= most && hour.since(row.signalled) >= QUIET {
             row.signalled = hour;
             let subject = Subject::YoungCluster {
                 network: *network,
-                accounts: activity.young_accounts,
+                accounts,
                 usual: u32::try_from(average / 1_000_000).unwrap_or(u32::MAX),
             };
             signals.push(Signal { hour, subject });

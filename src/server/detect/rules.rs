@@ -7,7 +7,7 @@
 pub struct DetectRules {
     /// The share of a day's refill, in percent, that makes a day of an account a saturated one: 80.
     pub saturated_percent: u32,
-    /// Saturated days among 14 that make a signal: 10.
+    /// Saturated days among 14 that make a signal: 8.
     pub saturated_days: u32,
     /// The fewest young accounts that begin to ask in an hour in one network that make a signal: 20.
     pub cluster_accounts: u32,
@@ -41,7 +41,7 @@ impl Default for DetectRules {
     fn default() -> Self {
         Self {
             saturated_percent: 80,
-            saturated_days: 10,
+            saturated_days: 8,
             cluster_accounts: 20,
             cluster_percent: 400,
             day_percent: 150,

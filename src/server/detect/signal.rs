@@ -51,15 +51,50 @@ pub enum Subject {
     },
 }
 
-impl Signal {
+/// Which kind of signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SignalKind {
+    /// [`Subject::SaturatedAccount`].
+    SaturatedAccount,
+    /// [`Subject::YoungCluster`].
+    YoungCluster,
+    /// [`Subject::UnusualDay`].
+    UnusualDay,
+    /// [`Subject::Canary`].
+    Canary,
+}
+
+impl SignalKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::SaturatedAccount,
+        Self::YoungCluster,
+        Self::UnusualDay,
+        Self::Canary,
+    ];
+
     /// Its stable name, for metrics and the ledger.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SaturatedAccount => "saturated-account",
+            Self::YoungCluster => "young-cluster",
+            Self::UnusualDay => "unusual-day",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+impl Signal {
+    /// Which kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> SignalKind {
         match self.subject {
-            Subject::SaturatedAccount { .. } => "saturated-account",
-            Subject::YoungCluster { .. } => "young-cluster",
-            Subject::UnusualDay { .. } => "unusual-day",
-            Subject::Canary { .. } => "canary",
+            Subject::SaturatedAccount { .. } => SignalKind::SaturatedAccount,
+            Subject::YoungCluster { .. } => SignalKind::YoungCluster,
+            Subject::UnusualDay { .. } => SignalKind::UnusualDay,
+            Subject::Canary { .. } => SignalKind::Canary,
         }
     }
 

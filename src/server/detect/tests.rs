@@ -122,7 +122,11 @@ fn active(kind: AccountKind, elements: u64, emptied: bool) -> Activity {
 impl Rows {
     fn see(&mut self, day: u32, hour: u32, page: &[(AccountKey, Activity)]) -> Vec<Signal> {
         let hour = Hour::new((FIRST_DAY + day) * 24 + hour);
-        accounts(self, &DetectRules::default(), REFILL, hour, page).unwrap()
+        let rules = DetectRules {
+            saturated_days: 10,
+            ..DetectRules::default()
+        };
+        accounts(self, &rules, REFILL, hour, page).unwrap()
     }
 
     /// One account's elements on a day, in one hour of it.
@@ -241,6 +245,36 @@ fn young_accounts_that_begin_together_in_one_network_are_seen_at_once() {
     // Not again for a day.
     assert!((2..25).all(|hour| rows.crowd(hour, 100).is_empty()));
     assert_eq!(rows.crowd(25, 100).len(), 1);
+}
+
+/// The service had told them all to come back at midnight, and then took the phones of a provider for somebody who makes accounts.
+#[test]
+fn phones_that_were_turned_away_and_come_back_at_midnight_are_no_cluster() {
+    for (refused, seen) in [(0, 1), (85, 0)] {
+        let mut rows = Rows::default();
+        let turned_away = Activity {
+            refused: 1,
+            ..active(AccountKind::Young, 0, false)
+        };
+        let page: Vec<_> = (0..refused)
+            .map(|one| (account(one), turned_away))
+            .collect();
+        assert_eq!(rows.see(0, 15, &page), []);
+        assert_eq!(rows.crowd(24, 100).len(), seen);
+        // More than there were, and at any other time: as ever.
+        assert_eq!(rows.crowd(25, 100).len(), 1 - seen);
+        assert_eq!(rows.crowd(48, 100).len(), 0);
+        assert_eq!(rows.crowd(72, 200).len(), 1);
+    }
+}
+
+#[test]
+fn in_its_first_week_a_service_has_nothing_that_is_usual() {
+    let mut rows = Rows::default();
+    for (day, seen) in [(0, 0), (1, 0), (6, 0), (7, 2)] {
+        let signals = day_of(&mut rows, day, 400 * (day + 1), 256);
+        assert_eq!(signals.len(), seen, "day {day}");
+    }
 }
 
 #[test]

@@ -11,7 +11,10 @@ use core::time::Duration;
 use super::{OperatorWords, Tally, WordsError};
 use crate::{
     oprf::Epoch,
-    server::quota::{AccountKey, NetworkKey, Suspect},
+    server::{
+        detect::Signal,
+        quota::{AccountKey, NetworkKey, Suspect},
+    },
     timestamp::Timestamp,
 };
 
@@ -50,6 +53,16 @@ impl Suspects {
         let networks = self.networks.iter().copied().map(Suspect::Network);
         let young = (self.new_accounts || self.unknown).then_some(Suspect::YoungAccounts);
         accounts.chain(networks).chain(young)
+    }
+
+    /// Adds whom a signal points at, if at anybody.
+    pub fn add(&mut self, signal: &Signal) {
+        match signal.suspect() {
+            Some(Suspect::Account(account)) => self.accounts.push(account),
+            Some(Suspect::Network(network)) => self.networks.push(network),
+            Some(Suspect::YoungAccounts) => self.new_accounts = true,
+            None => {}
+        }
     }
 
     fn sort(&mut self) {

@@ -16,6 +16,7 @@ impl fmt::Display for Policy {
             key,
             replay,
             clock,
+            detect,
         } = self;
         writeln!(
             f,
@@ -73,6 +74,19 @@ impl fmt::Display for Policy {
             f,
             "a key evaluates at most {} elements, with a warning at {}",
             key.refuse, key.warn,
+        )?;
+        writeln!(
+            f,
+            "a signal: an account that uses {} % of its refill on {} of 14 days; or {} new accounts that begin to ask in one hour from one network, and {} % of what is usual there",
+            detect.saturated_percent,
+            detect.saturated_days,
+            detect.cluster_accounts,
+            detect.cluster_percent,
+        )?;
+        writeln!(
+            f,
+            "a signal: a day with more than {} % of the most in one of the last 28 days, and more than {} elements of new accounts, {} of everybody, or {} emptied buckets",
+            detect.day_percent, detect.young_floor, detect.service_floor, detect.emptied_floor,
         )?;
         write!(
             f,

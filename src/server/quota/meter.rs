@@ -34,6 +34,8 @@ pub enum Meter {
     SeenService,
     /// Buckets that were emptied, for detection.
     SeenEmptied,
+    /// Young accounts that were refused something in an hour, for detection. Without a baseline.
+    SeenRefused,
 }
 
 impl Meter {
@@ -46,6 +48,7 @@ impl Meter {
             Self::SeenYoung => 3,
             Self::SeenService => 4,
             Self::SeenEmptied => 5,
+            Self::SeenRefused => 6,
         }
     }
 }
@@ -59,6 +62,7 @@ impl Meter {
             Self::SeenYoung,
             Self::SeenService,
             Self::SeenEmptied,
+            Self::SeenRefused,
         ]
         .into_iter()
         .find(|meter| u64::from(meter.encode()) == key)

@@ -6,7 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A point in time, or how long it is ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     /// Seconds since 1970.
     At(u64),
     /// Seconds ago.
@@ -15,7 +15,7 @@ pub(super) enum Moment {
 
 impl Moment {
     /// Seconds since 1970.
-    pub(super) fn before(self, now: u64) -> u64 {
+    pub(crate) fn before(self, now: u64) -> u64 {
         match self {
             Self::At(seconds) => seconds,
             Self::Ago(seconds) => now.saturating_sub(seconds),

@@ -12,9 +12,10 @@ use blindbook::server::{
 use serde::Serialize;
 
 use super::{
-    Scenario,
+    BEFORE, Scenario,
     attacker::Attacker,
     begins,
+    detected::{Detected, Pointed},
     population::{DAY, PROMISED, Person, Wish, origin, padded},
     world::{Ask, World},
 };
@@ -42,6 +43,8 @@ pub(crate) struct Outcome {
     pub(crate) more_contacts: Refused,
     /// Refusals of honest people by their reason; each comes back when it is told to.
     pub(crate) reasons: BTreeMap<String, u64>,
+    /// What detection has said. Nobody is suspended for it here.
+    pub(crate) detected: Detected,
     pub(crate) days: Vec<DayOutcome>,
 }
 
@@ -64,6 +67,8 @@ pub(crate) struct DayOutcome {
     /// What the meters counted on the calendar day that began in it.
     pub(crate) young: Measured,
     pub(crate) service: Measured,
+    /// What detection said in it.
+    pub(crate) signals: Pointed,
 }
 
 #[derive(Debug, Default, Clone, Copy, Serialize)]
@@ -78,6 +83,7 @@ pub(super) struct Tally {
     up_to_1000: Refused,
     more: Refused,
     reasons: Vec<(RefusalReason, u64)>,
+    detected: Detected,
     days: Vec<DayOutcome>,
     /// Who was refused and comes back, and when; most of them at the same midnight.
     retries: BTreeMap<u64, VecDeque<u32>>,
@@ -106,6 +112,7 @@ impl Tally {
         }
         *self = Self {
             retries: std::mem::take(&mut self.retries),
+            detected: std::mem::take(&mut self.detected),
             ..Self::new(people)
         };
     }
@@ -158,6 +165,7 @@ impl Tally {
                 self.look_up(world, people, wish.person, next, day);
             }
         }
+        let signals = self.heed(world, people.len() as u64);
         if let Some(attacker) = attacker {
             let refused = self.up_to_1000.ever_refused + self.more.ever_refused - before;
             // Midnight is in the middle of the day.
@@ -166,8 +174,14 @@ impl Tally {
                 honest_refused: refused,
                 young: world.measured(Meter::Young, begin),
                 service: world.measured(Meter::Service, begin),
+                signals,
             });
         }
+    }
+
+    /// Takes note of what detection has said.
+    pub(super) fn heed(&mut self, world: &mut World, honest: u64) -> Pointed {
+        self.detected.add(&world.take_signals(), honest)
     }
 
     /// Somebody's app looks up what waits, in as many requests as it takes, until it is refused.
@@ -232,6 +246,7 @@ impl Tally {
         bound: u64,
     ) -> Outcome {
         Outcome {
+            detected: self.detected.finish(&scenario, BEFORE.unsigned_abs()),
             scenario,
             country,
             usual_young_per_day: usual.young_per_day,
@@ -312,6 +327,7 @@ impl fmt::Display for Outcome {
         for (reason, times) in &self.reasons {
             writeln!(f, "  {} times: {reason}", count(*times))?;
         }
+        write!(f, "\n{}", self.detected)?;
         let mut rows = vec![
             [
                 "day",
@@ -322,6 +338,7 @@ impl fmt::Display for Outcome {
                 "everybody",
                 "of",
                 "people refused",
+                "signals",
             ]
             .map(String::from)
             .to_vec(),
@@ -338,13 +355,14 @@ impl fmt::Display for Outcome {
                     count(day.service.charged),
                     count(day.service.limit),
                     count(day.honest_refused),
+                    count(day.signals.attacker + day.signals.honest + day.signals.nobody),
                 ]);
             }
         }
         write!(
             f,
             "\n{}",
-            table(&rows, &[0, 1, 2, 3, 4, 5, 6, 7]).trim_end()
+            table(&rows, &[0, 1, 2, 3, 4, 5, 6, 7, 8]).trim_end()
         )
     }
 }

@@ -72,6 +72,18 @@ pub(super) fn page(outcome: &Outcome) -> String {
             "Honest people refused for the first time",
             &[line("people", "#27c", of(|day| day.honest_refused))],
         ),
+        plot(
+            "Signals of detection",
+            &[
+                line("about the attacker", "#c22", of(|day| day.signals.attacker)),
+                line("about honest people", "#27c", of(|day| day.signals.honest)),
+                dashed(
+                    "about nobody in particular",
+                    "#444",
+                    of(|day| day.signals.nobody),
+                ),
+            ],
+        ),
     ];
     let mut page = String::from(HEAD);
     let text = outcome.to_string();

@@ -12,9 +12,12 @@ use std::{
 use blindbook::{
     Timestamp,
     oprf::Epoch,
-    server::quota::{
-        AccountKey, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter, NetworkActivity,
-        NetworkKey, ReplayKey, Suspect,
+    server::{
+        detect::{DetectRows, NetworkUsual, Watched},
+        quota::{
+            AccountKey, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter,
+            NetworkActivity, NetworkKey, ReplayKey, Suspect,
+        },
     },
 };
 
@@ -58,6 +61,11 @@ pub(super) struct Rows {
     /// What accounts and networks did in the last hour in which they asked, by number.
     activity: Vec<Option<(Hour, Activity)>>,
     network_activity: Vec<Option<(Hour, NetworkActivity)>>,
+    /// Who asked in the hour that is open, and from which networks.
+    open_accounts: Vec<AccountKey>,
+    open_networks: Vec<NetworkKey>,
+    watched: Vec<Option<Watched>>,
+    network_usual: Vec<Option<NetworkUsual>>,
     pub(super) days: BTreeMap<(Meter, Day), DayRow>,
 }
 
@@ -83,7 +91,8 @@ pub(super) fn digest(number: u64) -> [u8; 32] {
     padded(number)
 }
 
-fn number(bytes: &[u8]) -> u64 {
+/// The number that a pseudonym was made of.
+pub(super) fn number(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes.first_chunk().copied().unwrap_or_default())
 }
 
@@ -103,7 +112,26 @@ fn put<T: Copy>(rows: &mut Vec<Option<T>>, key: &[u8], row: T) {
     }
 }
 
+/// What accounts and networks did in an hour.
+type HourRows = (
+    Vec<(AccountKey, Activity)>,
+    Vec<(NetworkKey, NetworkActivity)>,
+);
+
 impl Rows {
+    /// Closes an hour.
+    pub(super) fn close(&mut self, hour: Hour) -> HourRows {
+        let accounts = self.open_accounts.drain(..).filter_map(|account| {
+            let row = of_hour(&self.activity, hour, account.as_bytes())?;
+            Some((account, row))
+        });
+        let networks = self.open_networks.drain(..).filter_map(|network| {
+            let row = of_hour(&self.network_activity, hour, network.as_bytes())?;
+            Some((network, row))
+        });
+        (accounts.collect(), networks.collect())
+    }
+
     /// The kind of a bucket, and its number among those.
     fn place(bucket: &Bucket) -> (usize, usize) {
         let key = bucket.encode();
@@ -189,6 +217,9 @@ impl ChargeRows for Rows {
         account: &AccountKey,
         row: Activity,
     ) -> Result<(), Infallible> {
+        if of_hour(&self.activity, hour, account.as_bytes()).is_none() {
+            self.open_accounts.push(*account);
+        }
         put(&mut self.activity, account.as_bytes(), (hour, row));
         Ok(())
     }
@@ -199,6 +230,9 @@ impl ChargeRows for Rows {
         network: &NetworkKey,
         row: NetworkActivity,
     ) -> Result<(), Infallible> {
+        if of_hour(&self.network_activity, hour, network.as_bytes()).is_none() {
+            self.open_networks.push(*network);
+        }
         put(&mut self.network_activity, network.as_bytes(), (hour, row));
         Ok(())
     }
@@ -247,6 +281,43 @@ impl ChargeRows for Rows {
 
     fn set_day(&mut self, meter: Meter, day: Day, row: DayRow) -> Result<(), Infallible> {
         self.days.insert((meter, day), row);
+        Ok(())
+    }
+}
+
+/// Nothing is forgotten here: a row that is too old says nothing anyway.
+impl DetectRows for Rows {
+    fn watched(&mut self, account: &AccountKey, _: Day) -> Result<Option<Watched>, Infallible> {
+        let row = self.watched.get(number(account.as_bytes()) as usize);
+        Ok(row.copied().flatten())
+    }
+
+    fn network_usual(
+        &mut self,
+        network: &NetworkKey,
+        _: Day,
+    ) -> Result<Option<NetworkUsual>, Infallible> {
+        let row = self.network_usual.get(number(network.as_bytes()) as usize);
+        Ok(row.copied().flatten())
+    }
+
+    fn set_watched(
+        &mut self,
+        account: &AccountKey,
+        _: Day,
+        row: Watched,
+    ) -> Result<(), Infallible> {
+        put(&mut self.watched, account.as_bytes(), row);
+        Ok(())
+    }
+
+    fn set_network_usual(
+        &mut self,
+        network: &NetworkKey,
+        _: Day,
+        row: NetworkUsual,
+    ) -> Result<(), Infallible> {
+        put(&mut self.network_usual, network.as_bytes(), row);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! A service with the real charging function, on a simulated clock, and a count of what comes of it.
+//! A service with the real charging function and the real detection, on a simulated clock, and a count of what comes of it.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
@@ -6,8 +6,9 @@ use blindbook::{
     Timestamp,
     oprf::Epoch,
     server::{
+        detect::{Signal, accounts, networks},
         policy::Policy,
-        quota::{Charge, ChargeOutcome, Day, Meter, Origin, Receipt, Refusal, Scope, charge},
+        quota::{Charge, ChargeOutcome, Day, Hour, Meter, Origin, Receipt, Refusal, Scope, charge},
     },
 };
 
@@ -32,6 +33,9 @@ pub(super) struct World {
     policy: Policy,
     rows: Rows,
     serial: u64,
+    /// The hour of the latest request.
+    hour: Hour,
+    signals: Vec<Signal>,
     /// The day's limits, as receipts tell them.
     limits: BTreeMap<(Meter, Day), u64>,
 }
@@ -42,6 +46,8 @@ impl World {
             policy,
             rows: Rows::default(),
             serial: 0,
+            hour: Hour::new(0),
+            signals: Vec::new(),
             limits: BTreeMap::new(),
         }
     }
@@ -61,7 +67,28 @@ impl World {
         self.policy = policy;
     }
 
+    /// Closes the hour that is open, as a service does once it is over.
+    pub(super) fn close(&mut self) {
+        let (page, crowds) = self.rows.close(self.hour);
+        let rules = &self.policy.detect;
+        let refill = self.policy.account.refill_per_day;
+        let Ok(found) = accounts(&mut self.rows, rules, refill, self.hour, &page);
+        self.signals.extend(found);
+        let Ok(found) = networks(&mut self.rows, rules, self.hour, &crowds);
+        self.signals.extend(found);
+    }
+
+    /// The signals since somebody took them.
+    pub(super) fn take_signals(&mut self) -> Vec<Signal> {
+        std::mem::take(&mut self.signals)
+    }
+
     pub(super) fn ask(&mut self, ask: &Ask) -> Result<Receipt, Refusal> {
+        let hour = Hour::of(Timestamp::from_micros(ask.at));
+        if hour > self.hour {
+            self.close();
+            self.hour = hour;
+        }
         let debit = self.policy.debit(Charge {
             account: rows::account(ask.account),
             scope: Scope::Discover,
