@@ -16,6 +16,7 @@
 //! POST   /publish                       publishes; with `?now` also if the slot has had its publication
 //! GET    /signals                       what detection has found, newest first, on the operators' listener
 //! POST   /suspend /lift                 on the operators' listener
+//! POST   /canary /canary/touched         members who don't exist, on the operators' listener
 //! GET    /incident                      incidents, on the operators' listener
 //! POST   /incident/{open,contain,report,list,notices,told,close}
 //! GET    /rotate                        how far a rotation has come, on the operators' listener
@@ -33,6 +34,7 @@
 
 mod answer;
 mod body;
+mod canary;
 mod carry_over;
 mod compute;
 pub mod credential;

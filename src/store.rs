@@ -9,6 +9,7 @@
 //! | `RedbStore` (feature `store`) | yes | one machine |
 
 mod base_builder;
+mod canaries;
 mod epochs;
 mod evidence;
 mod findings;
@@ -28,6 +29,7 @@ mod signals;
 use std::{future::Future, string::String, vec::Vec};
 
 pub use base_builder::{BaseBuilder, BaseError, BuiltBase, Duplicates, LEAST_MEMORY};
+pub use canaries::{Canaries, CanaryStore};
 pub use epochs::Epochs;
 pub use evidence::{Affected, AffectedPage, EvidenceStore};
 pub use findings::{enlist_exposed, evaluations, exposed_by_region};
@@ -159,13 +161,14 @@ pub struct Swept {
 /// Everything that a service keeps.
 ///
 /// Quota rows come with [`QuotaStore`], those of the ledger with [`LedgerStore`], what detection has found with
-/// [`SignalStore`], what accounts choose with [`SettingStore`],
+/// [`SignalStore`], who is a canary with [`CanaryStore`], what accounts choose with [`SettingStore`],
 /// who could be found when with [`EvidenceStore`], incidents with [`IncidentStore`], and the change from one key to the next with
 /// [`RotationStore`]. Time comes in; a store reads no clock.
 pub trait Store:
     QuotaStore<Error = StoreError>
     + LedgerStore
     + SignalStore
+    + CanaryStore
     + SettingStore
     + EvidenceStore
     + IncidentStore

@@ -1083,6 +1083,81 @@ fn a_set_is_kept_or_read_in_part_and_shows_who_wants_to_be_found() {
 
 /// What a policy buys is printed without a service, and the same seed tells the same story.
 #[test]
+fn canaries_are_enrolled_met_and_answered_with_an_incident() {
+    let mut service = Service::new();
+    service.start();
+    let registrar = service.token("registrar", "enrol");
+    let file = members(
+        &service,
+        "07700 900001\n07700 900002\n07700 900003,friend-3\n",
+    );
+    let canary = |step: &str| {
+        let mut command = blindbook(&["canary", step, "--config"]);
+        command.arg(service.config());
+        command
+    };
+    let mut add = canary("add");
+    add.args([
+        "--plain-http",
+        "--service",
+        "chat.example",
+        "--region",
+        "GB",
+    ]);
+    add.arg("--url").arg(&service.url);
+    add.arg("--snapshot-key")
+        .arg(service.path("service/snapshot.pub"));
+    add.arg("--token-file").arg(registrar);
+    let added = succeed(add.arg("--numbers").arg(&file));
+    assert_eq!(added["canaries"], 3);
+    let handles = fs::read_to_string(added["handles"].as_str().unwrap()).unwrap();
+    let handles: Vec<&str> = handles.lines().collect();
+    assert_eq!(handles[2], "friend-3");
+    assert!(handles[0].len() == 16 && handles[0] != handles[1]);
+    assert_eq!(succeed(&mut service.with_config("publish"))["members"], 3);
+
+    assert_eq!(
+        succeed(&mut service.with_config("signals"))["signals"],
+        serde_json::json!([])
+    );
+    let touched = succeed(canary("touched").args([handles[0], "--account", "eve"]));
+    assert_eq!(touched["signal"], 1);
+    let (code, _) = run(canary("touched").arg("friend-4"));
+    assert_eq!(code, REFUSED);
+    let listed = succeed(service.with_config("signals").args(["--since", "2h"]));
+    assert_eq!(listed["signals"][0]["kind"], "canary");
+    let mut open = blindbook(&[
+        "incident",
+        "open",
+        "--since",
+        "2h",
+        "--from-signals",
+        "--config",
+    ]);
+    let opened = succeed(open.arg(service.config()));
+    assert_eq!(opened["suspects"]["accounts"], 1);
+
+    let twice = members(&service, "07700 900001,a\n07700 900002,a\n");
+    let mut again = canary("add");
+    again.args([
+        "--plain-http",
+        "--service",
+        "chat.example",
+        "--region",
+        "GB",
+    ]);
+    again.arg("--url").arg(&service.url);
+    again
+        .arg("--snapshot-key")
+        .arg(service.path("service/snapshot.pub"));
+    again
+        .arg("--token-file")
+        .arg(service.path("registrar.token"));
+    let (code, refused) = run(again.arg("--numbers").arg(&twice));
+    assert_eq!(code, BAD_INPUT, "{refused}");
+}
+
+#[test]
 fn a_policy_is_checked_and_attacked_on_paper() {
     let folder = tempfile::tempdir().unwrap();
     let checked = succeed(&mut blindbook(&["policy", "check", "--country", "us"]));

@@ -1,5 +1,7 @@
 //! The service over real sockets on loopback: what apps and registrars do, what attackers try, what operators see.
 
+#[path = "http/canary.rs"]
+mod canary;
 #[path = "http/credentials.rs"]
 mod credentials;
 #[path = "http/flow.rs"]

@@ -15,7 +15,7 @@ use axum::{
 };
 
 use super::{
-    Service, carry_over, evaluate, incident, members, operator,
+    Service, canary, carry_over, evaluate, incident, members, operator,
     problem::{Name, Problem},
     published, rotation, signals, suspend,
 };
@@ -67,6 +67,8 @@ pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
             get(rotation::status::<S>).post(rotation::rotate::<S>),
         )
         .route("/signals", get(signals::all::<S>))
+        .route("/canary", post(canary::add::<S>))
+        .route("/canary/touched", post(canary::touched::<S>))
         .route("/suspend", post(suspend::suspend::<S>))
         .route("/lift", post(suspend::lift::<S>))
         .merge(incidents())

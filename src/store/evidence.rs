@@ -1,6 +1,6 @@
 //! Who could be found when: what an incident is reported by.
 
-use std::{collections::BTreeMap, future::Future, vec::Vec};
+use std::{future::Future, vec::Vec};
 
 use super::StoreError;
 use crate::{
@@ -46,33 +46,4 @@ pub trait EvidenceStore: Send + Sync + 'static {
         after: Option<Encoding>,
         limit: usize,
     ) -> impl Future<Output = Result<AffectedPage, StoreError>> + Send;
-
-    /// How many members of an epoch could be found in a window, by region.
-    ///
-    /// # Errors
-    ///
-    /// See [`StoreError`].
-    fn count_between(
-        &self,
-        epoch: Epoch,
-        window: Window,
-    ) -> impl Future<Output = Result<BTreeMap<Option<Region>, u64>, StoreError>> + Send {
-        async move {
-            let mut counts = BTreeMap::new();
-            let mut after = None;
-            loop {
-                let page = self.members_between(epoch, window, after, PAGE).await?;
-                for one in page.affected {
-                    *counts.entry(one.region).or_insert(0) += 1;
-                }
-                after = page.last;
-                if after.is_none() {
-                    return Ok(counts);
-                }
-            }
-        }
-    }
 }
-
-/// Members looked at in one step while counting.
-const PAGE: usize = 4_096;

@@ -114,7 +114,7 @@ impl Sum {
     }
 }
 
-/// How many members of an epoch could be found in a window, by region; those without one last.
+/// How many members of an epoch could be found in a window, by region; those without one last. Canaries aren't people.
 ///
 /// # Errors
 ///
@@ -124,7 +124,19 @@ pub async fn exposed_by_region<S: Store>(
     epoch: Epoch,
     window: Window,
 ) -> Result<Vec<RegionCount>, StoreError> {
-    let counts: BTreeMap<_, _> = store.count_between(epoch, window).await?;
+    let canaries = store.canaries().await?;
+    let mut counts = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let page = store.members_between(epoch, window, after, PAGE).await?;
+        for one in canaries.without(page.affected) {
+            *counts.entry(one.region).or_insert(0) += 1;
+        }
+        after = page.last;
+        if after.is_none() {
+            break;
+        }
+    }
     let mut regions: Vec<RegionCount> = counts
         .into_iter()
         .map(|(region, members)| {
@@ -141,7 +153,7 @@ pub async fn exposed_by_region<S: Store>(
     Ok(regions)
 }
 
-/// Puts everybody on the list of an incident who could be found in a window: each handle once. Returns how many members have no
+/// Puts everybody on the list of an incident who could be found in a window, but for canaries: each handle once. Returns how many members have no
 /// handle to be told by.
 ///
 /// Begun again after it broke off, it makes the same list.
@@ -155,12 +167,13 @@ pub async fn enlist_exposed<S: Store>(
     epoch: Epoch,
     window: Window,
 ) -> Result<u64, StoreError> {
+    let canaries = store.canaries().await?;
     let mut nameless = 0;
     let mut after = None;
     loop {
         let page = store.members_between(epoch, window, after, PAGE).await?;
         let mut notices: Vec<Notice> = Vec::new();
-        for member in page.affected {
+        for member in canaries.without(page.affected) {
             let labels = member.labels.into_iter();
             let mut labels = labels
                 .filter(|label| !label.as_bytes().is_empty())

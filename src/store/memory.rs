@@ -1,5 +1,6 @@
 //! A store that forgets everything when the process ends: for tests and for trying things out.
 
+mod canaries;
 mod evidence;
 mod incident;
 mod ledger;
@@ -59,6 +60,7 @@ struct Rows {
     ledger: Ledger,
     incident: Incidents,
     detection: Detection,
+    canaries: BTreeSet<Vec<u8>>,
     members: BTreeMap<MemberKey, Member>,
     labelled: BTreeSet<(Vec<u8>, MemberKey)>,
     forget_at: BTreeSet<(Timestamp, MemberKey)>,

@@ -12,6 +12,7 @@
 //!
 //! The tables are drawn in [`tables`].
 
+mod canaries;
 mod evidence;
 mod incident;
 mod ledger;

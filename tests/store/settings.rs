@@ -10,7 +10,7 @@ use blindbook::{
         Change, ChangeError, Choice, ChoiceOutcome, Consent, Identity, MemberBatch, Region,
         Regions, Setting, Standing, Window,
     },
-    store::{Affected, Store},
+    store::{Affected, Store, exposed_by_region},
 };
 
 use super::{EPOCH, at, everyone, findable, now, who};
@@ -248,14 +248,27 @@ pub(super) fn the_findable_of_a_window_are_known(store: &impl Store) {
     assert_eq!(affected(store, 210, 300), handed_on);
     assert_eq!(affected(store, 211, 300), ["second", "stays"]);
 
-    let count = |since, until| now(store.count_between(EPOCH, window(since, until))).unwrap();
-    let region = |code| Some(Region::new(code).unwrap());
+    let count = |since, until| -> BTreeMap<_, _> {
+        let counts = now(exposed_by_region(store, EPOCH, window(since, until))).unwrap();
+        let counts = counts.into_iter();
+        counts
+            .map(|one| (one.region.unwrap(), one.members))
+            .collect()
+    };
+    let region = String::from;
     // Each member once, under however many handles.
     let expected = BTreeMap::from([(region("BR"), 1), (region("DE"), 2), (region("GB"), 1)]);
     assert_eq!(count(200, 300), expected);
     let expected = BTreeMap::from([(region("BR"), 1), (region("GB"), 1)]);
     assert_eq!(count(211, 300), expected);
     assert_eq!(count(0, 99), BTreeMap::new());
+    // Whoever doesn't exist isn't counted.
+    let canaries = ["stays", "elsewhere"].map(|label| Label::new(label.as_bytes()).unwrap());
+    assert_eq!(now(store.add_canaries(canaries.into(), at(1))).unwrap(), 2);
+    let again = vec![Label::new(b"stays").unwrap()];
+    assert_eq!(now(store.add_canaries(again, at(2))).unwrap(), 0);
+    assert_eq!(now(store.canaries()).unwrap().count(), 2);
+    assert_eq!(count(211, 300), BTreeMap::from([(region("BR"), 1)]));
 }
 
 /// What is chosen is as durable as what a registrar does.

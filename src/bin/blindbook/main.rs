@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the edge: clocks are read here")]
 
+mod canary;
 mod config;
 mod connection;
 mod demo;
@@ -82,6 +83,9 @@ enum Command {
     Rotate(rotate::Args),
     /// Lists what detection has found, with what it means and what to do
     Signals(signals::Args),
+    /// Members who don't exist: who meets one has tried a number that is in no address book
+    #[command(subcommand)]
+    Canary(canary::Command),
     /// Works an incident through: who could be found, what was learned at most, who has to be told
     #[command(subcommand)]
     Incident(incident::Command),
@@ -167,6 +171,7 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Simulate(args) => emit(&simulate::run(&args)?, json),
         Command::Publish(args) => emit(&publish::run(&args, json)?, json),
         Command::Rotate(args) => emit(&rotate::run(&args)?, json),
+        Command::Canary(command) => emit(&canary::run(&command)?, json),
         Command::Signals(args) => emit(&signals::run(&args)?, json),
         Command::Incident(command) => {
             let (report, failed) = incident::run(&command, json)?;

@@ -63,7 +63,8 @@ pub(super) fn count<R: DetectRows>(
         let before = row.charged;
         row.charged = before.saturating_add(counted);
         rows.set_day(meter, today, row)?;
-        if before <= usual && row.charged > usual && knows(rows, meter, today)? {
+        let unusual = row.baseline > 0 && before <= usual && row.charged > usual;
+        if unusual && is_settled(rows, today)? {
             let subject = Subject::UnusualDay {
                 meter,
                 counted: row.charged,
@@ -75,11 +76,11 @@ pub(super) fn count<R: DetectRows>(
     Ok(())
 }
 
-/// Whether something was counted at least a week before: a service that begins has nothing that is usual.
-fn knows<R: DetectRows>(rows: &mut R, meter: Meter, today: Day) -> Result<bool, R::Error> {
+/// Whether anybody asked a week before or earlier: a service that begins has nothing that is usual.
+fn is_settled<R: DetectRows>(rows: &mut R, today: Day) -> Result<bool, R::Error> {
     let oldest = today.oldest_needed().get();
     for day in oldest..=today.get().saturating_sub(WEEK) {
-        if rows.day(meter, Day::new(day))?.is_some() {
+        if rows.day(Meter::SeenService, Day::new(day))?.is_some() {
             return Ok(true);
         }
     }

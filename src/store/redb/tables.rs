@@ -52,7 +52,7 @@ use self::{
     rotation::RotationRow,
 };
 pub(super) use self::{
-    detect::signals,
+    detect::{canaries, signals},
     incident::{incidents, notice_tally},
     labelled::labelled,
     ledger::{oldest_open, open_activity, open_network_activity},

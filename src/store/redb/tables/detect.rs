@@ -5,6 +5,7 @@
 //! watched         stretch_be[4] account[32]           see `Watched::encode`
 //! net_usual       stretch_be[4] network[32]           see `NetworkUsual::encode`
 //! signals         number u64                          see `Signal::encode`
+//! canaries        label                               since when, microseconds u64
 //! ```
 //!
 //! See [`stretch`] for how rows of accounts and networks are forgotten.
@@ -18,15 +19,17 @@ use super::{
     ledger::{HourKey, numbered_key},
 };
 use crate::{
+    label::Label,
     server::{
         detect::{DetectRows, NetworkUsual, Signal, SignalRows, Watched},
         quota::{AccountKey, Day, NetworkKey},
     },
     store::{
-        StoreError,
+        Canaries, StoreError,
         redb::store_error,
         signals::{SWEPT_ROWS, SWEPT_SIGNALS, stretch},
     },
+    timestamp::Timestamp,
 };
 
 type SeenTable<'a, const N: usize> = Table<'a, HourKey, [u8; N]>;
@@ -36,12 +39,14 @@ const WATCHED: TableDefinition<'_, HourKey, [u8; Watched::ENCODED]> =
 const NETWORK_USUAL: TableDefinition<'_, HourKey, [u8; NetworkUsual::ENCODED]> =
     TableDefinition::new("net_usual");
 const SIGNALS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("signals");
+const CANARIES: TableDefinition<'_, &[u8], u64> = TableDefinition::new("canaries");
 
 /// The tables of detection, inside one transaction.
 pub(super) struct DetectTables<'a> {
     watched: SeenTable<'a, { Watched::ENCODED }>,
     network_usual: SeenTable<'a, { NetworkUsual::ENCODED }>,
     signals: Table<'a, u64, &'static [u8]>,
+    canaries: Table<'a, &'static [u8], u64>,
 }
 
 impl<'a> DetectTables<'a> {
@@ -50,6 +55,7 @@ impl<'a> DetectTables<'a> {
             watched: transaction.open_table(WATCHED)?,
             network_usual: transaction.open_table(NETWORK_USUAL)?,
             signals: transaction.open_table(SIGNALS)?,
+            canaries: transaction.open_table(CANARIES)?,
         })
     }
 
@@ -115,6 +121,33 @@ pub(in crate::store::redb) fn signals(
             Ok((number.value(), decode(signal.value())?))
         })
         .collect()
+}
+
+pub(in crate::store::redb) fn canaries(read: &ReadTransaction) -> Result<Canaries, StoreError> {
+    let table = read.open_table(CANARIES).map_err(store_error)?;
+    let labels = table.iter()?.map(|row| {
+        let (label, _) = row?;
+        Label::new(label.value()).map_err(|_| damaged("a label"))
+    });
+    Ok(Canaries::new(labels.collect::<Result<_, _>>()?))
+}
+
+impl Tables<'_> {
+    pub(in crate::store::redb) fn add_canaries(
+        &mut self,
+        labels: &[Label],
+        at: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let mut added = 0;
+        for label in labels {
+            let canaries = &mut self.detect.canaries;
+            if canaries.get(label.as_bytes())?.is_none() {
+                canaries.insert(label.as_bytes(), at.as_micros())?;
+                added += 1;
+            }
+        }
+        Ok(added)
+    }
 }
 
 fn decode(bytes: &[u8]) -> Result<Signal, StoreError> {
