@@ -7,6 +7,7 @@ use blindbook::{
     label::Label,
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
+        detect::Signal,
         directory::{BatchOutcome, Choice, ChoiceOutcome, Identity, MemberBatch, Window},
         incident::{HandOut, Incident, Lease, Notice, NoticeId, Tally},
         quota::{
@@ -16,9 +17,10 @@ use blindbook::{
         rotation::{self, Rotation, RotationKind},
     },
     store::{
-        AffectedPage, Changed, DroppedClaims, EvidenceStore, Findable, IncidentStore, LabelledPage,
-        LedgerStore, MemoryStore, Progress, Rekeyed, RotationStore, SettingStore, Settled, Store,
-        StoreError, StoredManifest, SweepKey, Swept, Switched,
+        AffectedPage, Canaries, CanaryStore, Changed, DroppedClaims, EvidenceStore, Findable,
+        IncidentStore, LabelledPage, LedgerStore, MemoryStore, Progress, Rekeyed, RotationStore,
+        SettingStore, Settled, SignalStore, Store, StoreError, StoredManifest, SweepKey, Swept,
+        Switched,
     },
 };
 
@@ -62,6 +64,30 @@ impl QuotaStore for Failing {
 
     async fn charge(&self, debit: Debit) -> Result<ChargeOutcome, StoreError> {
         self.inner.charge(debit).await
+    }
+}
+
+impl SignalStore for Failing {
+    async fn signals(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(u64, Signal)>, StoreError> {
+        self.inner.signals(before, limit).await
+    }
+
+    async fn keep_signal(&self, signal: Signal) -> Result<u64, StoreError> {
+        self.inner.keep_signal(signal).await
+    }
+}
+
+impl CanaryStore for Failing {
+    async fn add_canaries(&self, labels: Vec<Label>, at: Timestamp) -> Result<usize, StoreError> {
+        self.inner.add_canaries(labels, at).await
+    }
+
+    async fn canaries(&self) -> Result<Canaries, StoreError> {
+        self.inner.canaries().await
     }
 }
 
