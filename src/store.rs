@@ -20,6 +20,7 @@ mod memory;
 mod publisher;
 #[cfg(feature = "store")]
 mod redb;
+mod restored;
 mod rotation;
 mod rotator;
 mod segments;
@@ -37,9 +38,14 @@ pub use incident::IncidentStore;
 pub use keeper::{KeyKeeper, NextKey, NoKeeper};
 pub use ledger::LedgerStore;
 pub use memory::MemoryStore;
+#[cfg(feature = "store")]
+use publisher::StillPublished;
 pub use publisher::{Building, Pace, PreparedEpoch, Publication, PublishError, Publisher, Work};
 #[cfg(feature = "store")]
-pub use redb::RedbStore;
+pub use redb::{
+    NewestManifest, RedbStore, RestoreError, RestorePlan, RestoreTerms, RestoredStore,
+};
+pub use restored::Restored;
 pub use rotation::{DroppedClaims, Rekeyed, RotationStore, RunEnd, Switched};
 pub use rotator::{RotateError, Rotator};
 pub use segments::SegmentFolder;
@@ -75,6 +81,9 @@ pub enum StoreError {
     /// The file was written by another version.
     #[error("the store has format version {0}, which isn't known here")]
     Version(u64),
+    /// The store is older than it was when it was last in use, or another one. It isn't opened.
+    #[error("the store was restored from a backup: {0}")]
+    Restored(#[from] Restored),
     /// The disk doesn't do what it is told.
     #[error("the store's disk failed: {0}")]
     Io(String),

@@ -31,6 +31,8 @@ const MAX_CREDENTIAL: usize = 4_096;
 const LEEWAY: Duration = Duration::from_secs(30);
 /// How far ahead a credential may expire.
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+/// An account of unknown age counts as one that isn't made yet: new, and nobody can tell that it is.
+const UNKNOWN_AGE: Duration = Duration::from_secs(86_400);
 
 /// What a credential says.
 #[derive(Clone, Serialize, Deserialize)]
@@ -162,7 +164,9 @@ impl Credentials {
         Ok(Credential {
             account: pseudonym(pepper, &account),
             scope,
-            account_created: claims.account_created.map_or(now, Timestamp::from_secs),
+            account_created: claims
+                .account_created
+                .map_or(now.saturating_add(UNKNOWN_AGE), Timestamp::from_secs),
         })
     }
 }

@@ -6,7 +6,10 @@ use super::StoreError;
 use crate::{
     label::Label,
     oprf::{Encoding, Epoch},
-    server::directory::{Region, Window},
+    server::{
+        directory::{Region, Window},
+        incident::Period,
+    },
 };
 
 /// A member who could be found in a window.
@@ -30,6 +33,14 @@ pub struct AffectedPage {
 
 /// Reads the evidence of when members could be found.
 pub trait EvidenceStore: Send + Sync + 'static {
+    /// The time of which it isn't known what was charged, and who could be found, as the store was restored from a backup;
+    /// `None` if that never happened. Several such times are told as one.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn lost(&self) -> impl Future<Output = Result<Option<Period>, StoreError>> + Send;
+
     /// Looks at up to `limit` members of an epoch, those after `after`, deleted ones too, and returns who of them could be
     /// found in a window, or was still published then.
     ///

@@ -59,7 +59,10 @@ pub async fn evaluations<S: Store>(
         }
     }
     let oldest = Hour::of(incident.frozen_at(now)).oldest_kept();
-    Ok(sum.end(Hour::of(harvest.since) >= oldest))
+    let lost = store.lost().await?.is_some_and(|lost| {
+        Hour::of(lost.since) <= last && Hour::of(lost.until) >= Hour::of(harvest.since)
+    });
+    Ok(sum.end(Hour::of(harvest.since) >= oldest && !lost))
 }
 
 struct Sum {

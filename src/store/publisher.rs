@@ -11,10 +11,14 @@
 mod build;
 mod change;
 mod epoch;
+#[cfg_attr(not(feature = "store"), allow(dead_code))]
+mod restored;
 
 use std::{fs::File, io, sync::Arc, time::Duration, vec::Vec};
 
 pub use self::epoch::PreparedEpoch;
+#[cfg(feature = "store")]
+pub(in crate::store) use self::restored::StillPublished;
 
 use super::{
     BaseError, SegmentFolder, Settled, Store, StoreError, StoredManifest,
@@ -203,14 +207,18 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// The store can't answer; or what is in it can't be continued by this publisher.
+    /// The store can't answer; or what is in it can't be continued by this publisher. [`StoreError::Restored`] if the folder of
+    /// segments has a manifest that isn't in the store.
     pub async fn last<S: Store>(&self, store: &S) -> Result<Option<Publication>, PublishError> {
-        let Some(stored) = store.latest_manifest().await? else {
-            return Ok(None);
-        };
-        let publication = self.verified(stored.bytes)?;
-        self.terms.check_continues(&publication.manifest)?;
-        Ok(Some(publication))
+        let stored = store.latest_manifest().await?;
+        let publication = stored.map(|stored| self.verified(stored.bytes));
+        let publication = publication.transpose()?;
+        let last = publication.as_ref().map(|last| &last.manifest);
+        self.check_known(last)?;
+        if let Some(last) = last {
+            self.terms.check_continues(last)?;
+        }
+        Ok(publication)
     }
 
     /// Whether every file that a manifest names is there. Of their content only the length is looked at.
@@ -366,7 +374,7 @@ impl Publisher {
         }
     }
 
-    fn verified(&self, bytes: Vec<u8>) -> Result<Publication, PublishError> {
+    pub(in crate::store) fn verified(&self, bytes: Vec<u8>) -> Result<Publication, PublishError> {
         let manifest = SignedManifest::decode(&bytes)
             .ok()
             .and_then(|signed| signed.verify(&self.key.public_key()).ok())

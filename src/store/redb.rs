@@ -17,12 +17,14 @@ mod evidence;
 mod incident;
 mod ledger;
 mod member;
+mod restored;
 mod rotation;
 mod settings;
 mod signals;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod witness;
 mod writer;
 
 use std::{
@@ -35,12 +37,20 @@ use std::{
     vec::Vec,
 };
 
+use rand::{TryRng, rngs::SysRng};
 use redb::{
     Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend,
     StorageError, backends::FileBackend,
 };
 
-use self::writer::Writer;
+pub use self::restored::{
+    NewestManifest, RestoreError, RestorePlan, RestoreTerms, RestoredStore,
+};
+
+use self::{
+    witness::{Seen, Witness, verdict},
+    writer::{Writer, transact},
+};
 use super::{
     Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, SweepKey, Swept,
 };
@@ -66,46 +76,109 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// Opens the store in a file, or makes one that only its owner can read and write.
+    /// Opens the store in a file, or makes one that only its owner can read and write. Its witness is beside it.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Locked`], [`StoreError::Damaged`], [`StoreError::Version`] or [`StoreError::Io`].
+    /// As [`Self::open_with_witness`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        let file = options.open(path).map_err(|error| io_error(&error))?;
-        // The file's name has to survive as well as its content.
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            && let Ok(folder) = std::fs::File::open(folder)
-        {
-            folder.sync_all().map_err(|error| io_error(&error))?;
-        }
-        Self::open_on(FileBackend::new(file).map_err(open_error)?)
+        Self::open_with_witness(path, &Witness::beside(path))
     }
 
-    fn open_on(backend: impl StorageBackend) -> Result<Self, StoreError> {
+    /// Opens the store in a file, or makes one that only its owner can read and write.
+    ///
+    /// The witness is another file, which sees how far the store is: so that one that was restored from a backup isn't taken
+    /// for the one that was last in use. It belongs where backups of the store don't go.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`], [`StoreError::Damaged`], [`StoreError::Version`], [`StoreError::Restored`] or
+    /// [`StoreError::Io`].
+    pub fn open_with_witness(path: &Path, witness: &Path) -> Result<Self, StoreError> {
+        Self::open_on(file(path)?, Some(Witness::at(witness)))
+    }
+
+    fn open_on(
+        backend: impl StorageBackend,
+        witness: Option<Witness>,
+    ) -> Result<Self, StoreError> {
         let open = || {
-            let database = Builder::new()
-                .set_cache_size(CACHE)
-                .create_with_backend(backend)
-                .map_err(open_error)?;
-            writer::transact(&database, |tables| tables.check_version())?;
-            Ok(Arc::new(database))
+            let database = open_database(backend)?;
+            let witness = goes_on(&database, witness)?;
+            Ok((Arc::new(database), witness))
         };
-        let database = guarded(open)?;
+        let (database, witness) = guarded(open)?;
         Ok(Self {
-            writer: Writer::start(Arc::clone(&database))?,
+            writer: Writer::start(Arc::clone(&database), witness)?,
             database,
         })
     }
+}
+
+/// Opens a file, or makes one.
+fn file(path: &Path) -> Result<FileBackend, StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let file = options.open(path).map_err(|error| io_error(&error))?;
+    // The file's name has to survive as well as its content.
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        && let Ok(folder) = std::fs::File::open(folder)
+    {
+        folder.sync_all().map_err(|error| io_error(&error))?;
+    }
+    FileBackend::new(file).map_err(open_error)
+}
+
+fn open_database(backend: impl StorageBackend) -> Result<Database, StoreError> {
+    Builder::new()
+        .set_cache_size(CACHE)
+        .create_with_backend(backend)
+        .map_err(open_error)
+}
+
+/// What a store is told apart by.
+fn random_name() -> Result<u64, StoreError> {
+    SysRng
+        .try_next_u64()
+        .map_err(|_| StoreError::Io(String::from("no random source")))
+}
+
+/// Checks that the store goes on from what its witness has seen, and has it go on.
+fn goes_on(database: &Database, witness: Option<Witness>) -> Result<Option<Witness>, StoreError> {
+    let Some(mut witness) = witness else {
+        transact(database, |tables| tables.check_version())?;
+        return Ok(None);
+    };
+    let known = tables::seen(&database.begin_read().map_err(store_error)?)?;
+    let seen = witness.read()?;
+    if let Some(restored) = verdict(known, seen) {
+        return Err(restored.into());
+    }
+    let begins = match known.or(seen) {
+        Some(begins) => begins,
+        None => Seen {
+            store: random_name()?,
+            commits: 0,
+        },
+    };
+    if known.is_none() {
+        // First, so that a store that counts has a witness, whenever the process ends.
+        witness.begin(begins)?;
+    }
+    let seen = transact(database, |tables| {
+        tables.check_version()?;
+        tables.name(begins.store)?;
+        tables.count()
+    })?;
+    witness.begin(seen)?;
+    Ok(Some(witness))
 }
 
 impl RedbStore {

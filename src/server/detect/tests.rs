@@ -34,6 +34,10 @@ impl ChargeRows for Rows {
     fn latest(&mut self) -> Answer<Option<Timestamp>> {
         unreachable!()
     }
+    fn lost_until(&mut self) -> Result<Option<Timestamp>, Infallible> {
+        Ok(None)
+    }
+
     fn level(&mut self, _: &Bucket) -> Answer<Option<Timestamp>> {
         unreachable!()
     }

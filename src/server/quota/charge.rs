@@ -25,6 +25,9 @@ use crate::server::Timestamp;
 ///    draws are decided before the first one is written, and either all are written or none. A carry-over is drawn from the
 ///    account's [`Claim`] instead, and from nothing else.
 ///
+/// If rows were [lost](ChargeRows::lost_until), every bucket is taken to have been emptied, and the day's meters to have been used
+/// up, when that ended. Only the bucket of an account that was made an hour or more later, as its credential says, starts full.
+///
 /// Whatever is decided from the request rate on is counted in the hour's [`Activity`](super::Activity), in the same step.
 ///
 /// # Errors
@@ -33,7 +36,8 @@ use crate::server::Timestamp;
 pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcome, R::Error> {
     let latest = rows.latest()?.unwrap_or(debit.at);
     let now = latest.max(debit.at);
-    let level = rows.level(&debit.elements.bucket)?;
+    let lost = rows.lost_until()?;
+    let level = debit.level(rows.level(&debit.elements.bucket)?, lost);
     let status = match debit.purpose {
         Purpose::Evaluation => debit.status(level, now),
         Purpose::CarryOver => debit.claim_status(rows.claim(&debit.account)?),
@@ -51,7 +55,7 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
         let wait = (until < Timestamp::MAX).then(|| until.saturating_since(now));
         return refuse(reason, wait);
     }
-    let outcome = draw(rows, debit, level, status, now)?;
+    let outcome = draw(rows, debit, level, lost, status, now)?;
     record(rows, debit, now, asked(debit, &outcome))?;
     Ok(outcome)
 }
@@ -61,12 +65,13 @@ fn draw<R: ChargeRows>(
     rows: &mut R,
     debit: &Debit,
     level: Option<Timestamp>,
+    lost: Option<Timestamp>,
     status: QuotaStatus,
     now: Timestamp,
 ) -> Result<ChargeOutcome, R::Error> {
     let refuse = |reason, retry_after| Ok(refused(reason, retry_after, status));
     let requests = &debit.requests;
-    let requests_level = rows.level(&requests.bucket)?;
+    let requests_level = emptied(requests, rows.level(&requests.bucket)?, lost);
     let Some(requests_level) = requests.limit.draw(requests_level, 1, now) else {
         let wait = requests.limit.wait(requests_level, 1, now);
         return refuse(RefusalReason::RequestRate, wait);
@@ -116,7 +121,7 @@ fn draw<R: ChargeRows>(
     if evaluations > debit.key_budget {
         return refuse(RefusalReason::KeyBudget, None);
     }
-    let mut plan = Plan::new(now, count);
+    let mut plan = Plan::new(now, count, lost);
     plan.bucket(&debit.elements, level, RefusalReason::Elements);
     if let Some(shares) = &debit.shared {
         plan.shares(rows, shares)?;
@@ -193,6 +198,8 @@ fn suspension<R: ChargeRows>(
 struct Plan {
     now: Timestamp,
     count: u32,
+    /// Until when it isn't known what was drawn.
+    lost: Option<Timestamp>,
     /// The account's bucket and up to three networks.
     levels: [Option<(Bucket, Timestamp)>; 4],
     days: [Option<(Meter, DayRow, u64)>; 2],
@@ -201,10 +208,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(now: Timestamp, count: u32) -> Self {
+    fn new(now: Timestamp, count: u32, lost: Option<Timestamp>) -> Self {
         Self {
             now,
             count,
+            lost,
             levels: [None; 4],
             days: [None; 2],
             missing: None,
@@ -215,7 +223,7 @@ impl Plan {
         if shares.young_until > self.now {
             let before = self.missing.take();
             for network in shares.networks.iter().flatten() {
-                let level = rows.level(&network.bucket)?;
+                let level = emptied(network, rows.level(&network.bucket)?, self.lost);
                 self.bucket(network, level, RefusalReason::NetworkElements);
             }
             self.meter(
@@ -261,10 +269,11 @@ impl Plan {
         rule: &MeterRule,
         reason: RefusalReason,
     ) -> Result<(), R::Error> {
-        let mut row = day_row(rows, meter, rule, Day::of(self.now))?;
+        let today = Day::of(self.now);
+        let mut row = day_row(rows, meter, rule, today)?;
         let limit = rule.limit(row.baseline);
         row.charged = row.charged.saturating_add(u64::from(self.count));
-        if row.charged > limit {
+        if row.charged > limit || self.lost.map(Day::of) == Some(today) {
             self.lack(reason, Some(Day::wait_for_next(self.now)));
         } else if let Some(place) = self.days.iter_mut().find(|place| place.is_none()) {
             *place = Some((meter, row, limit));
@@ -306,7 +315,31 @@ impl Plan {
     }
 }
 
+/// How long before an account was made it can't have drawn anything, for whoever doubts clocks.
+const MADE_AFTER: Duration = Duration::from_secs(3_600);
+
+/// The level of a bucket of which it may not be known what was drawn.
+fn emptied(
+    draw: &Draw,
+    level: Option<Timestamp>,
+    lost: Option<Timestamp>,
+) -> Option<Timestamp> {
+    match lost {
+        None => level,
+        Some(until) => Some(draw.limit.emptied(level, until)),
+    }
+}
+
 impl Debit {
+    /// The level of the account's bucket. Who was made after it can't have drawn what isn't known any more.
+    fn level(&self, level: Option<Timestamp>, lost: Option<Timestamp>) -> Option<Timestamp> {
+        let made_after = |lost: &Timestamp| {
+            let surely = lost.saturating_add(MADE_AFTER);
+            self.made.is_some_and(|made| made >= surely)
+        };
+        emptied(&self.elements, level, lost.filter(|lost| !made_after(lost)))
+    }
+
     fn status(&self, level: Option<Timestamp>, now: Timestamp) -> QuotaStatus {
         QuotaStatus {
             remaining: self.elements.limit.remaining(level, now),

@@ -11,6 +11,9 @@ use crate::{
     },
 };
 
+/// How far ahead the clock may be of whoever mints credentials. An account that is made later than that is one of unknown age.
+const FAST_CLOCKS: Duration = Duration::from_secs(300);
+
 /// Names a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -144,6 +147,8 @@ pub struct Debit {
     pub shared: Option<Shares>,
     /// Who pays.
     pub account: AccountKey,
+    /// When the account was made, if the credential says so.
+    pub made: Option<Timestamp>,
     /// How many elements.
     pub count: NonZeroU32,
     /// Most elements in one request.
@@ -223,6 +228,9 @@ impl Policy {
             requests,
             shared,
             account,
+            made: (charge.scope == Scope::Discover
+                && charge.account_created <= charge.at.saturating_add(FAST_CLOCKS))
+            .then_some(charge.account_created),
             count: charge.elements,
             elements_per_request,
             refill_per_day,

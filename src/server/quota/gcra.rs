@@ -126,6 +126,13 @@ impl Limit {
         Some(Duration::from_micros(enough - now.as_micros()))
     }
 
+    /// The level of a bucket that may have been emptied at any time until `until`: as if that had been then.
+    pub(crate) fn emptied(&self, level: Option<Timestamp>, until: Timestamp) -> Timestamp {
+        let full = u128::from(until.as_micros()) + self.tolerance(until);
+        let full = u64::try_from(full).map_or(Timestamp::MAX, Timestamp::from_micros);
+        level.map_or(full, |level| level.max(full)).min(Timestamp::MAX)
+    }
+
     fn tolerance(&self, now: Timestamp) -> u128 {
         u128::from(self.capacity_at(now)) * u128::from(self.interval)
     }

@@ -18,6 +18,15 @@ pub trait ChargeRows {
     /// The row can't be read.
     fn latest(&mut self) -> Result<Option<Timestamp>, Self::Error>;
 
+    /// Until when it isn't known what was drawn, as the rows were restored from a backup; `None` if that never happened.
+    ///
+    /// Everything that could be drawn until then is taken to have been.
+    ///
+    /// # Errors
+    ///
+    /// The row can't be read.
+    fn lost_until(&mut self) -> Result<Option<Timestamp>, Self::Error>;
+
     /// The level of a bucket; `None` if it was never drawn from.
     ///
     /// # Errors

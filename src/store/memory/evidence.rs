@@ -5,11 +5,15 @@ use std::{ops::Bound, vec::Vec};
 use super::MemoryStore;
 use crate::{
     oprf::{Encoding, Epoch},
-    server::directory::Window,
+    server::{directory::Window, incident::Period},
     store::{Affected, AffectedPage, EvidenceStore, StoreError},
 };
 
 impl EvidenceStore for MemoryStore {
+    async fn lost(&self) -> Result<Option<Period>, StoreError> {
+        Ok(None)
+    }
+
     async fn members_between(
         &self,
         epoch: Epoch,

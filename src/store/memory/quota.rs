@@ -20,6 +20,10 @@ impl ChargeRows for Rows {
         Ok(self.latest)
     }
 
+    fn lost_until(&mut self) -> Result<Option<Timestamp>, Self::Error> {
+        Ok(None)
+    }
+
     fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, Self::Error> {
         Ok(self.levels.get(&bucket.encode()).copied())
     }

@@ -3,11 +3,15 @@
 use super::{RedbStore, tables};
 use crate::{
     oprf::{Encoding, Epoch},
-    server::directory::Window,
+    server::{directory::Window, incident::Period},
     store::{AffectedPage, EvidenceStore, StoreError},
 };
 
 impl EvidenceStore for RedbStore {
+    async fn lost(&self) -> Result<Option<Period>, StoreError> {
+        self.read(tables::lost)
+    }
+
     async fn members_between(
         &self,
         epoch: Epoch,

@@ -4,7 +4,8 @@
 //! table        key                                    value
 //! meta         "version" | "latest" | "changes" |     u64
 //!              "settled" | "decoys from" |
-//!              "decoys to" | "epoch"
+//!              "decoys to" | "epoch" | "store" |
+//!              "commits" | "lost since" | "lost until"
 //! quota        see `accounts`
 //! networks     network[32]                            level, microseconds u64
 //! days         meter u8, day u32                      elements u64, baseline u64
@@ -30,6 +31,9 @@
 //! While a rotation has a row that says that members are being rekeyed, each one of the old epoch whose row is written is noted
 //! in `rekey_again`. "epoch" is the one that the last rotation has switched to: members of an earlier one don't change any more.
 //!
+//! "store" and "commits" are what the store's witness is told; of a store that was restored it isn't known what was charged
+//! between "lost since" and "lost until".
+//!
 //! Files of earlier versions are [taken over](takeover).
 
 mod accounts;
@@ -40,6 +44,7 @@ mod ledger;
 mod members;
 mod published;
 mod quota;
+mod restored;
 mod rotation;
 mod takeover;
 
@@ -59,6 +64,7 @@ pub(super) use self::{
     members::{between, changed, findable},
     published::{latest_manifest, progress},
     quota::{evaluations, latest, spent_rows},
+    restored::{Acceptance, Held, held, lost, seen},
     rotation::{labels_to_rekey, old_claims, rotation, to_rekey, to_rekey_again},
 };
 use super::store_error;
@@ -142,6 +148,8 @@ struct Hot {
     network_activity: BTreeMap<HourKey, NetworkActivity>,
     /// The epoch of which members are being rekeyed, if that was looked up.
     rekeying: Option<Option<Epoch>>,
+    /// Until when it isn't known what was charged, if that was looked up.
+    lost_until: Option<Option<Timestamp>>,
 }
 
 impl<'a> Tables<'a> {
@@ -184,6 +192,7 @@ impl<'a> Tables<'a> {
             activity,
             network_activity,
             rekeying: _,
+            lost_until: _,
         } = mem::take(&mut self.hot);
         if let Some(latest) = latest {
             self.meta.insert("latest", latest.as_micros())?;

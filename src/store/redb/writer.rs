@@ -17,7 +17,7 @@ use std::{
 use redb::{Database, Durability};
 use tokio::sync::oneshot;
 
-use super::{store_error, tables::Tables};
+use super::{store_error, tables::Tables, witness::Witness};
 use crate::store::StoreError;
 
 /// Most rows that one transaction changes, roughly; more waits for the next one.
@@ -42,13 +42,16 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(database: Arc<Database>) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        database: Arc<Database>,
+        witness: Option<Witness>,
+    ) -> Result<Self, StoreError> {
         let (queue, jobs) = sync_channel(QUEUE);
         let open = Arc::new(AtomicBool::new(true));
         let still_open = Arc::clone(&open);
         let thread = thread::Builder::new()
             .name("blindbook-store".into())
-            .spawn(move || run(&database, &jobs, &still_open))
+            .spawn(move || run(&database, witness, &jobs, &still_open))
             .map_err(|error| StoreError::Io(error.to_string()))?;
         Ok(Self {
             queue: Some(queue),
@@ -138,7 +141,12 @@ pub(super) fn transact<T>(
     Ok(value)
 }
 
-fn run(database: &Database, jobs: &Receiver<Job>, open: &AtomicBool) {
+fn run(
+    database: &Database,
+    mut witness: Option<Witness>,
+    jobs: &Receiver<Job>,
+    open: &AtomicBool,
+) {
     while let Ok(first) = jobs.recv() {
         let mut weight = first.weight;
         let mut group = Vec::from([first.step]);
@@ -157,10 +165,15 @@ fn run(database: &Database, jobs: &Receiver<Job>, open: &AtomicBool) {
                     replies.push(reply);
                     outcome?;
                 }
-                Ok(())
+                tables.count()
             })
         }))
         .unwrap_or(Err(StoreError::Closed));
+        // Nobody is answered before it is seen how far the store is.
+        let outcome = outcome.and_then(|seen| match &mut witness {
+            Some(witness) => witness.see(seen),
+            None => Ok(()),
+        });
         let failed = outcome.is_err();
         open.store(!failed, Ordering::Release);
         for reply in replies {

@@ -153,6 +153,10 @@ impl ChargeRows for Rows {
         Ok(self.latest)
     }
 
+    fn lost_until(&mut self) -> Result<Option<Timestamp>, Infallible> {
+        Ok(None)
+    }
+
     fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, Infallible> {
         let (kind, number) = Self::place(bucket);
         let level = self.levels.get(kind).and_then(|levels| levels.get(number));

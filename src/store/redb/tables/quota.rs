@@ -167,6 +167,15 @@ impl ChargeRows for Tables<'_> {
             .map(|micros| Timestamp::from_micros(micros.value())))
     }
 
+    fn lost_until(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        if let Some(known) = self.hot.lost_until {
+            return Ok(known);
+        }
+        let until = self.lost()?.map(|lost| lost.until);
+        self.hot.lost_until = Some(until);
+        Ok(until)
+    }
+
     fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, StoreError> {
         let level = match Place::of(bucket) {
             Place::Elements(holder) => self.account(&holder)?.elements,

@@ -100,11 +100,11 @@ fn read_rotation(
 }
 
 impl Tables<'_> {
-    fn rotation(&self) -> Result<Option<Rotation>, StoreError> {
+    pub(super) fn rotation(&self) -> Result<Option<Rotation>, StoreError> {
         read_rotation(&self.rotation)
     }
 
-    fn set_rotation(&mut self, rotation: &Rotation) -> Result<(), StoreError> {
+    pub(super) fn set_rotation(&mut self, rotation: &Rotation) -> Result<(), StoreError> {
         self.rotation.insert((), encode(rotation))?;
         self.hot.rekeying = None;
         Ok(())
