@@ -43,9 +43,7 @@ use redb::{
     StorageError, backends::FileBackend,
 };
 
-pub use self::restored::{
-    NewestManifest, RestoreError, RestorePlan, RestoreTerms, RestoredStore,
-};
+pub use self::restored::{NewestManifest, RestoreError, RestorePlan, RestoreTerms, RestoredStore};
 
 use self::{
     witness::{Seen, Witness, verdict},
@@ -98,10 +96,7 @@ impl RedbStore {
         Self::open_on(file(path)?, Some(Witness::at(witness)))
     }
 
-    fn open_on(
-        backend: impl StorageBackend,
-        witness: Option<Witness>,
-    ) -> Result<Self, StoreError> {
+    fn open_on(backend: impl StorageBackend, witness: Option<Witness>) -> Result<Self, StoreError> {
         let open = || {
             let database = open_database(backend)?;
             let witness = goes_on(&database, witness)?;

@@ -20,12 +20,12 @@ use blindbook::{
         publish::{PublishPolicy, Terms},
     },
     snapshot::SnapshotKey,
-    store::{Building, Publisher, RedbStore, SegmentFolder},
+    store::{Building, Publisher, RedbStore, SegmentFolder, StoreError},
 };
 use serde::Deserialize;
 
 use crate::{
-    failure::Failure,
+    failure::{Failure, RESTORED},
     files,
     seal::{self, Kind, Unlock},
     sealed_keys::SealedKeys,
@@ -91,6 +91,8 @@ pub(crate) struct Keys {
 pub(crate) struct StoreFiles {
     pub(crate) file: PathBuf,
     pub(crate) segments: PathBuf,
+    /// Beside the store, if it isn't said.
+    pub(crate) witness: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -273,6 +275,17 @@ impl Config {
 
     /// Opens the keys and the store.
     pub(crate) fn open(&self) -> Result<Parts<RedbStore>, Failure> {
+        self.open_with(|file, witness| {
+            RedbStore::open_with_witness(file, witness)
+                .map_err(|error| Self::store_failure(file, &error))
+        })
+    }
+
+    /// Opens the keys, and the store in another way; that is given its file and its witness.
+    pub(crate) fn open_with<S>(
+        &self,
+        store: impl FnOnce(&Path, &Path) -> Result<S, Failure>,
+    ) -> Result<Parts<S>, Failure> {
         let service = self.service_id().map_err(Failure::BadInput)?;
         let unlock = self.unlock()?;
         let (mut evaluation, epoch) = seal::open(
@@ -302,7 +315,7 @@ impl Config {
             carry_for: self.rotation.carry_for(),
             regions: self.regions()?,
             credentials: self.credentials(&service)?,
-            store: self.open_store()?,
+            store: self.open_store(store)?,
             publisher: Publisher::new(terms, snapshot, segments)
                 .with_policy(self.publish.policy())
                 .with_building(self.publish.building()),
@@ -328,21 +341,30 @@ impl Config {
         Regions::parse(table).map_err(|error| refuse(&error))
     }
 
-    fn open_store(&self) -> Result<RedbStore, Failure> {
-        use blindbook::store::StoreError;
+    fn open_store<S>(
+        &self,
+        open: impl FnOnce(&Path, &Path) -> Result<S, Failure>,
+    ) -> Result<S, Failure> {
         let path = self.path(&self.store.file);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))?;
         }
-        RedbStore::open(&path).map_err(|error| {
-            let message = format!("{}: {error}", path.display());
-            match error {
-                StoreError::Locked | StoreError::Version(_) | StoreError::Damaged(_) => {
-                    Failure::BadInput(message)
-                }
-                _ => Failure::Machine(message),
+        let witness = match &self.store.witness {
+            Some(witness) => self.path(witness),
+            None => files::with_suffix(&path, ".witness"),
+        };
+        open(&path, &witness)
+    }
+
+    pub(crate) fn store_failure(path: &Path, error: &StoreError) -> Failure {
+        let message = format!("{}: {error}", path.display());
+        match error {
+            StoreError::Restored(_) => Failure::BadInput(message).hint(RESTORED),
+            StoreError::Locked | StoreError::Version(_) | StoreError::Damaged(_) => {
+                Failure::BadInput(message)
             }
-        })
+            _ => Failure::Machine(message),
+        }
     }
 }
 

@@ -124,6 +124,7 @@ impl From<PublishError> for Failure {
                 }
                 .hint(&slot_hint(wait))
             }
+            PublishError::Store(StoreError::Restored(_)) => Self::bad_input(error).hint(RESTORED),
             PublishError::Store(StoreError::Io(_))
             | PublishError::Folder(_)
             | PublishError::Published(ReadError::Io(_))
@@ -135,6 +136,10 @@ impl From<PublishError> for Failure {
         }
     }
 }
+
+/// What to do about a store that was restored.
+pub(crate) const RESTORED: &str = "charges and opt-outs since the backup are lost; `restore show` says what it means, and \
+     `restore accept` goes on";
 
 /// What to do about a slot that has had its publication.
 pub(crate) fn slot_hint(wait: u64) -> String {

@@ -14,7 +14,7 @@ use blindbook::{
 use serde_json::json;
 
 use self::moment::Moment;
-pub(crate) use self::summary::Report;
+pub(crate) use self::summary::{Report, date};
 use crate::{
     config::{Config, MAX_CONFIG, clock},
     failure::Failure,

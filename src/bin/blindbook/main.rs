@@ -19,6 +19,7 @@ mod operator;
 mod policy;
 mod publish;
 mod registrar;
+mod restore;
 mod rotate;
 mod seal;
 mod sealed_keys;
@@ -86,6 +87,9 @@ enum Command {
     /// Members who don't exist: who meets one has tried a number that is in no address book
     #[command(subcommand)]
     Canary(canary::Command),
+    /// Goes on with a store that was restored from a backup
+    #[command(subcommand)]
+    Restore(restore::Command),
     /// Works an incident through: who could be found, what was learned at most, who has to be told
     #[command(subcommand)]
     Incident(incident::Command),
@@ -173,6 +177,7 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Rotate(args) => emit(&rotate::run(&args)?, json),
         Command::Canary(command) => emit(&canary::run(&command)?, json),
         Command::Signals(args) => emit(&signals::run(&args)?, json),
+        Command::Restore(command) => emit(&restore::run(&command)?, json),
         Command::Incident(command) => {
             let (report, failed) = incident::run(&command, json)?;
             return emit(&report, json).map(|()| failed.into());

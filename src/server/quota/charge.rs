@@ -319,11 +319,7 @@ impl Plan {
 const MADE_AFTER: Duration = Duration::from_secs(3_600);
 
 /// The level of a bucket of which it may not be known what was drawn.
-fn emptied(
-    draw: &Draw,
-    level: Option<Timestamp>,
-    lost: Option<Timestamp>,
-) -> Option<Timestamp> {
+fn emptied(draw: &Draw, level: Option<Timestamp>, lost: Option<Timestamp>) -> Option<Timestamp> {
     match lost {
         None => level,
         Some(until) => Some(draw.limit.emptied(level, until)),

@@ -130,7 +130,9 @@ impl Limit {
     pub(crate) fn emptied(&self, level: Option<Timestamp>, until: Timestamp) -> Timestamp {
         let full = u128::from(until.as_micros()) + self.tolerance(until);
         let full = u64::try_from(full).map_or(Timestamp::MAX, Timestamp::from_micros);
-        level.map_or(full, |level| level.max(full)).min(Timestamp::MAX)
+        level
+            .map_or(full, |level| level.max(full))
+            .min(Timestamp::MAX)
     }
 
     fn tolerance(&self, now: Timestamp) -> u128 {

@@ -13,7 +13,7 @@
 
 use std::{fmt, sync::Arc, vec::Vec};
 
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::{
     file, guarded, open_database, random_name, store_error, tables,
@@ -140,7 +140,13 @@ impl RestoredStore {
     ///
     /// [`StoreError::Locked`], [`StoreError::Damaged`], [`StoreError::Version`] or [`StoreError::Io`].
     pub fn open(path: &std::path::Path, witness: &std::path::Path) -> Result<Self, StoreError> {
-        let backend = file(path)?;
+        Self::open_on(file(path)?, Witness::at(witness))
+    }
+
+    pub(super) fn open_on(
+        backend: impl StorageBackend,
+        witness: Witness,
+    ) -> Result<Self, StoreError> {
         guarded(|| {
             let database = Arc::new(open_database(backend)?);
             let begin = || database.begin_read().map_err(store_error);
@@ -148,7 +154,6 @@ impl RestoredStore {
             // Not counted: a store that isn't accepted in the end has to be told apart as before.
             transact(&database, |_| Ok(()))?;
             let held = tables::held(&begin()?)?;
-            let witness = Witness::at(witness);
             let (seen, why) = match witness.read() {
                 Ok(seen) => (seen, verdict(known, seen)),
                 Err(StoreError::Restored(why)) => (None, Some(why)),

@@ -1,5 +1,7 @@
 //! A disk that fails, or loses what wasn't synced, at every point in turn.
 
+mod history;
+
 use std::{
     future::Future,
     io::{Error, ErrorKind},

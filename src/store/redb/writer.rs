@@ -141,12 +141,7 @@ pub(super) fn transact<T>(
     Ok(value)
 }
 
-fn run(
-    database: &Database,
-    mut witness: Option<Witness>,
-    jobs: &Receiver<Job>,
-    open: &AtomicBool,
-) {
+fn run(database: &Database, mut witness: Option<Witness>, jobs: &Receiver<Job>, open: &AtomicBool) {
     while let Ok(first) = jobs.recv() {
         let mut weight = first.weight;
         let mut group = Vec::from([first.step]);

@@ -168,7 +168,7 @@ fn show(status: &IncidentStatus, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-fn date(seconds: u64) -> String {
+pub(crate) fn date(seconds: u64) -> String {
     let at = i64::try_from(seconds).ok();
     let at = at.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
     let text = at.and_then(|at| at.format(&Rfc3339).ok());

@@ -5,8 +5,7 @@ use std::vec::Vec;
 use redb::{ReadTransaction, ReadableTable, TableError};
 
 use super::{
-    CHANGES, DECOYS_FROM, DECOYS_TO, EPOCH, META, Tables, UNKNOWN_CHANGES,
-    VERSION, number,
+    CHANGES, DECOYS_FROM, DECOYS_TO, EPOCH, META, Tables, UNKNOWN_CHANGES, VERSION, number,
 };
 use crate::{
     oprf::{Encoding, Epoch},
@@ -163,9 +162,7 @@ impl Tables<'_> {
     }
 }
 
-fn lost_in(
-    meta: &impl ReadableTable<&'static str, u64>,
-) -> Result<Option<Period>, StoreError> {
+fn lost_in(meta: &impl ReadableTable<&'static str, u64>) -> Result<Option<Period>, StoreError> {
     let until = meta.get(LOST_UNTIL)?.map(|until| until.value());
     let since = number(meta, LOST_SINCE)?;
     Ok(until.map(|until| Period {
