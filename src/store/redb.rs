@@ -93,10 +93,13 @@ impl RedbStore {
     /// [`StoreError::Locked`], [`StoreError::Damaged`], [`StoreError::Version`], [`StoreError::Restored`] or
     /// [`StoreError::Io`].
     pub fn open_with_witness(path: &Path, witness: &Path) -> Result<Self, StoreError> {
-        Self::open_on(file(path)?, Some(Witness::at(witness)))
+        Self::open_watched(file(path)?, Some(Witness::at(witness)))
     }
 
-    fn open_on(backend: impl StorageBackend, witness: Option<Witness>) -> Result<Self, StoreError> {
+    fn open_watched(
+        backend: impl StorageBackend,
+        witness: Option<Witness>,
+    ) -> Result<Self, StoreError> {
         let open = || {
             let database = open_database(backend)?;
             let witness = goes_on(&database, witness)?;

@@ -59,7 +59,7 @@ impl Operator {
     }
 }
 
-fn words<'a>(line: &'a str) -> Vec<&'a Path> {
+fn words(line: &str) -> Vec<&Path> {
     line.split(' ').map(Path::new).collect()
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{
     BadCheckpoint, BadEntry, Body, Checkpoint, Entry, ExportHeader, Head, LedgerKey, Month,
 };
-use super::{RotationStep, Totals, Who, body::MOST_ROWS};
+use super::{RotationStep, Totals, body::MOST_ROWS};
 use crate::{
     oprf::Epoch,
     server::{

@@ -93,8 +93,8 @@ impl StorageBackend for Faulty {
 
 impl RedbStore {
     /// Without a witness.
-    fn open_faulty(backend: Faulty) -> Result<Self, StoreError> {
-        Self::open_on(backend, None)
+    fn open_on(backend: Faulty) -> Result<Self, StoreError> {
+        Self::open_watched(backend, None)
     }
 }
 
@@ -131,14 +131,14 @@ fn no_failure_of_the_disk_gives_quota_back() {
         let mut failed = 0;
         for operations in (0..400).step_by(3) {
             let disk = Arc::new(Mutex::new(Disk::default()));
-            drop(RedbStore::open_faulty(Faulty(Arc::clone(&disk))).unwrap());
+            drop(RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap());
             {
                 let mut disk = disk.lock().unwrap();
                 disk.left = Some(operations);
                 disk.kind = Some(kind);
             }
             let mut answered = 0;
-            if let Ok(store) = RedbStore::open_faulty(Faulty(Arc::clone(&disk))) {
+            if let Ok(store) = RedbStore::open_on(Faulty(Arc::clone(&disk))) {
                 for number in 0..10 {
                     match wait(store.charge(debit(number))) {
                         Ok(ChargeOutcome::Admitted(_)) => answered += 16,
@@ -156,7 +156,7 @@ fn no_failure_of_the_disk_gives_quota_back() {
                 disk.current = disk.durable.clone();
                 disk.left = None;
             }
-            let store = RedbStore::open_faulty(Faulty(disk)).unwrap();
+            let store = RedbStore::open_on(Faulty(disk)).unwrap();
             let durable = wait(store.key_evaluations(Epoch::new(1))).unwrap();
             assert!(
                 durable >= answered,
@@ -170,7 +170,7 @@ fn no_failure_of_the_disk_gives_quota_back() {
 #[test]
 fn a_panic_in_a_step_closes_the_store_and_tells_everybody() {
     let disk = Arc::new(Mutex::new(Disk::default()));
-    let store = RedbStore::open_faulty(Faulty(Arc::clone(&disk))).unwrap();
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
     wait(store.check()).unwrap();
     let outcome: Result<(), StoreError> =
         wait(store.writer.submit(1, |_| panic!("a defect in a step")));
@@ -182,7 +182,7 @@ fn a_panic_in_a_step_closes_the_store_and_tells_everybody() {
         StoreError::Closed
     );
     drop(store);
-    let store = RedbStore::open_faulty(Faulty(disk)).unwrap();
+    let store = RedbStore::open_on(Faulty(disk)).unwrap();
     assert!(wait(store.charge(debit(1))).is_ok());
 }
 
@@ -190,12 +190,12 @@ fn a_panic_in_a_step_closes_the_store_and_tells_everybody() {
 #[test]
 fn a_file_of_version_1_is_taken_over() {
     let disk = Arc::new(Mutex::new(Disk::default()));
-    let store = RedbStore::open_faulty(Faulty(Arc::clone(&disk))).unwrap();
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
     wait(store.charge(debit(1))).unwrap();
     wait(store.writer.submit(1, |tables| tables.stamp(1))).unwrap();
     drop(store);
     for _ in 0..2 {
-        let store = RedbStore::open_faulty(Faulty(Arc::clone(&disk))).unwrap();
+        let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
         let ChargeOutcome::Admitted(receipt) = wait(store.charge(debit(1))).unwrap() else {
             panic!("refused");
         };
@@ -216,7 +216,7 @@ fn a_file_of_an_earlier_version_knows_its_handles() {
 
 fn knows_its_handles(version: u64) {
     let disk = Arc::new(Mutex::new(Disk::default()));
-    let store = RedbStore::open_faulty(Faulty(Arc::clone(&disk))).unwrap();
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
     let unblinded = EvaluationKey::from_bytes(&mut [1; 32]).unwrap();
     let unblinded = UnblindedElement::decode(&unblinded.public_key().encode()).unwrap();
     let encoding = *unblinded.expose();
@@ -250,7 +250,7 @@ fn knows_its_handles(version: u64) {
     transaction.commit().unwrap();
     drop(database);
 
-    let store = RedbStore::open_faulty(Faulty(disk)).unwrap();
+    let store = RedbStore::open_on(Faulty(disk)).unwrap();
     let page = wait(store.labelled(&label, None, 10)).unwrap();
     assert_eq!(page.members.len(), 1);
 }
@@ -354,7 +354,7 @@ fn a_file_of_version_3_keeps_what_accounts_have_used() {
 #[test]
 fn a_later_version_is_refused() {
     let disk = Arc::new(Mutex::new(Disk::default()));
-    let store = RedbStore::open_faulty(Faulty(Arc::clone(&disk))).unwrap();
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
     wait(
         store
             .writer
@@ -363,7 +363,7 @@ fn a_later_version_is_refused() {
     .unwrap();
     drop(store);
     assert_eq!(
-        RedbStore::open_faulty(Faulty(disk)).unwrap_err(),
+        RedbStore::open_on(Faulty(disk)).unwrap_err(),
         StoreError::Version(tables::VERSION + 1)
     );
 }
