@@ -145,6 +145,7 @@ fn a_file_that_is_no_store_is_refused_and_left_alone() {
 fn a_flipped_bit_ends_in_an_error_at_worst() {
     let folder = tempfile::tempdir().unwrap();
     let good = fs::read(filled(folder.path())).unwrap();
+    let witness = fs::read(folder.path().join("store.witness")).unwrap();
     let path = folder.path().join("flipped");
     let (mut refused, mut opened) = (0, 0);
     let head = (0..512).step_by(3);
@@ -153,6 +154,7 @@ fn a_flipped_bit_ends_in_an_error_at_worst() {
         let mut bytes = good.clone();
         bytes[place] ^= 1 << (place % 8);
         fs::write(&path, &bytes).unwrap();
+        fs::write(folder.path().join("flipped.witness"), &witness).unwrap();
         let outcome = catch_unwind(AssertUnwindSafe(|| RedbStore::open(&path)));
         match outcome.unwrap_or_else(|_| panic!("a panic for byte {place}")) {
             Ok(store) => {
@@ -165,7 +167,9 @@ fn a_flipped_bit_ends_in_an_error_at_worst() {
                 }));
                 assert!(used.is_ok(), "a panic in use for byte {place}");
             }
-            Err(StoreError::Damaged(_) | StoreError::Version(_)) => refused += 1,
+            Err(StoreError::Damaged(_) | StoreError::Version(_) | StoreError::Restored(_)) => {
+                refused += 1;
+            }
             Err(other) => panic!("byte {place}: {other}"),
         }
     }
