@@ -307,6 +307,17 @@ fn a_backup_brings_back_neither_quota_nor_anybody_who_has_opted_out() {
         assert_eq!(reason(&store, same.clone()), RefusalReason::Elements);
         same.at = at(11 * HOUR);
         assert_eq!(reason(&store, same), RefusalReason::ServiceElements);
+        let carried = Charge {
+            epoch: EPOCH.next().unwrap(),
+            ..charge(1, 16, 10, 11 * HOUR + 60)
+        };
+        let carried = now(Quota::new(patient(), &store)
+            .unwrap()
+            .admit_carry_over(carried));
+        assert!(matches!(
+            carried.unwrap_err(),
+            AdmitError::Refused(refusal) if refusal.reason == RefusalReason::CarryOver
+        ));
         assert!(takes(&store, &charge(1, 16, 0, DAY + 5 * HOUR)) <= 96);
         assert!(takes(&store, &charge(2, 16, 0, DAY + 5 * HOUR)) <= 96);
 

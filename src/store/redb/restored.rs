@@ -17,7 +17,7 @@ use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::{
     file, guarded, open_database, random_name, store_error, tables,
-    tables::{Acceptance, Held},
+    tables::{Acceptance, Remembered},
     witness::{Seen, Witness, verdict},
     writer::transact,
 };
@@ -46,7 +46,7 @@ pub struct RestoredStore {
     seen: Option<Seen>,
     known: Option<Seen>,
     why: Option<Restored>,
-    held: Held,
+    held: Remembered,
 }
 
 /// A restored store that isn't accepted. Nothing was changed.
@@ -152,8 +152,8 @@ impl RestoredStore {
             let begin = || database.begin_read().map_err(store_error);
             let known = tables::seen(&begin()?)?;
             // Not counted: a store that isn't accepted in the end has to be told apart as before.
-            transact(&database, |_| Ok(()))?;
-            let held = tables::held(&begin()?)?;
+            transact(&database, |tables| tables.check_version())?;
+            let held = tables::remembered(&begin()?)?;
             let (seen, why) = match witness.read() {
                 Ok(seen) => (seen, verdict(known, seen)),
                 Err(StoreError::Restored(why)) => (None, Some(why)),

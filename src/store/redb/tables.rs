@@ -64,7 +64,7 @@ pub(super) use self::{
     members::{between, changed, findable},
     published::{latest_manifest, progress},
     quota::{evaluations, latest, spent_rows},
-    restored::{Acceptance, Held, held, lost, seen},
+    restored::{Acceptance, Remembered, lost, remembered, seen},
     rotation::{labels_to_rekey, old_claims, rotation, to_rekey, to_rekey_again},
 };
 use super::store_error;

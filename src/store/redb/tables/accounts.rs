@@ -31,6 +31,8 @@ pub(super) type Holder = [u8; 33];
 pub(super) type Request = [u8; 56];
 
 const LEVELS: usize = 16;
+/// Rows looked at in a run when claims are dropped.
+const CLAIMS_PAGE: usize = 16_384;
 
 /// Where a bucket's level is.
 pub(super) enum Place {
@@ -56,6 +58,11 @@ pub(super) fn holder(account: &AccountKey, is_registrar: bool) -> Holder {
     let (head, _) = holder.split_at_mut(32);
     head.copy_from_slice(account.as_bytes());
     holder
+}
+
+/// Whether a key in the table is a registrar's.
+pub(super) fn is_registrar(key: &[u8]) -> bool {
+    holder_of(key).is_some_and(|holder| holder.last() == Some(&1))
 }
 
 /// The key in the table.
@@ -197,6 +204,31 @@ impl Tables<'_> {
 
     pub(super) fn remember_request(&mut self, request: Request, now: Timestamp) {
         self.hot.held.requests.insert(request, now.as_micros());
+    }
+
+    /// Forgets what accounts may carry over: who knows what of it was, in the time that is lost?
+    pub(super) fn drop_all_claims(&mut self) -> Result<(), StoreError> {
+        let mut after: Vec<u8> = Vec::new();
+        loop {
+            let from = (Bound::Excluded(after.as_slice()), Bound::Unbounded);
+            let mut page: Vec<(Vec<u8>, AccountRow)> = Vec::new();
+            let mut last = None;
+            for row in self.quota.range::<&[u8]>(from)?.take(CLAIMS_PAGE) {
+                let (key, row) = row?;
+                if row.value().len() > LEVELS {
+                    page.push((key.value().to_vec(), AccountRow::decode(row.value())?));
+                }
+                last = Some(key.value().to_vec());
+            }
+            for (key, row) in page {
+                let row = AccountRow { claim: None, ..row }.encode();
+                self.quota.insert(key.as_slice(), row.as_slice())?;
+            }
+            match last {
+                Some(last) => after = last,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Writes what was held back.

@@ -5,7 +5,8 @@ use std::vec::Vec;
 use redb::{ReadTransaction, ReadableTable, TableError};
 
 use super::{
-    CHANGES, DECOYS_FROM, DECOYS_TO, EPOCH, META, Tables, UNKNOWN_CHANGES, VERSION, number,
+    CHANGES, DECOYS_FROM, DECOYS_TO, EPOCH, META, QUOTA, Tables, VERSION, accounts, number,
+    takeover::UNKNOWN_CHANGES,
 };
 use crate::{
     oprf::{Encoding, Epoch},
@@ -49,7 +50,7 @@ pub(in crate::store::redb) struct Acceptance {
 
 /// What a restored store knows of itself.
 #[derive(Debug, Default)]
-pub(in crate::store::redb) struct Held {
+pub(in crate::store::redb) struct Remembered {
     /// The latest charge.
     pub(in crate::store::redb) latest: Option<Timestamp>,
     /// The epoch that a rotation has switched to, if one ever has.
@@ -97,8 +98,7 @@ impl Tables<'_> {
         self.set_latest(at)?;
         let evaluations = self.evaluations(epoch)?;
         self.set_evaluations(epoch, evaluations.saturating_add(acceptance.evaluations))?;
-        // Who knows what was carried over already?
-        self.claims.retain(|_, _| false)?;
+        self.drop_all_claims()?;
         for unblinded in &acceptance.hide {
             self.hide(epoch, unblinded, at)?;
         }
@@ -191,7 +191,7 @@ pub(in crate::store::redb) fn seen(read: &ReadTransaction) -> Result<Option<Seen
 }
 
 /// Reads what a restored store knows of itself. Its tables have to be there.
-pub(in crate::store::redb) fn held(read: &ReadTransaction) -> Result<Held, StoreError> {
+pub(in crate::store::redb) fn remembered(read: &ReadTransaction) -> Result<Remembered, StoreError> {
     let meta = read.open_table(META).map_err(store_error)?;
     let epoch = number(&meta, EPOCH)?;
     let (mut usual, mut registrars) = (0, 0);
@@ -201,12 +201,10 @@ pub(in crate::store::redb) fn held(read: &ReadTransaction) -> Result<Held, Store
         let (charged, baseline) = row?.1.value();
         usual = charged.max(baseline).max(usual);
     }
-    let buckets = read.open_table(super::BUCKETS).map_err(store_error)?;
-    for row in buckets.iter()? {
-        // `Bucket::encode`: the requests of a registrar.
-        registrars += u64::from(row?.0.value().last() == Some(&4));
+    for row in read.open_table(QUOTA).map_err(store_error)?.iter()? {
+        registrars += u64::from(accounts::is_registrar(row?.0.value()));
     }
-    Ok(Held {
+    Ok(Remembered {
         latest: super::latest(read)?,
         epoch: (epoch > 0).then_some(Epoch::new(epoch)),
         usual,

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Changes that are taken for granted where none were noted: more than any set has members.
-const UNKNOWN_CHANGES: u64 = 1 << 48;
+pub(super) const UNKNOWN_CHANGES: u64 = 1 << 48;
 /// The kinds of buckets.
 const ELEMENTS: u8 = 1;
 const REQUESTS: u8 = 2;
