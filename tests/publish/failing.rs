@@ -194,23 +194,6 @@ impl SettingStore for Failing {
     }
 }
 
-impl blindbook::store::SignalStore for Failing {
-    async fn signals(
-        &self,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<(u64, blindbook::server::detect::Signal)>, StoreError> {
-        self.inner.signals(before, limit).await
-    }
-
-    async fn keep_signal(
-        &self,
-        signal: blindbook::server::detect::Signal,
-    ) -> Result<u64, StoreError> {
-        self.inner.keep_signal(signal).await
-    }
-}
-
 impl EvidenceStore for Failing {
     async fn lost(&self) -> Result<Option<blindbook::server::incident::Period>, StoreError> {
         self.inner.lost().await
