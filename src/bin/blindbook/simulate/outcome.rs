@@ -228,10 +228,11 @@ impl Tally {
                 Some((_, times)) => *times += 1,
                 None => self.reasons.push((refusal.reason, 1)),
             }
+            // In whole seconds and never too early, as the service tells it.
             let wait = refusal
                 .retry_after
-                .map_or(DAY, |wait| wait.as_micros() as u64);
-            let again = self.retries.entry(at + wait.max(1)).or_default();
+                .map_or(DAY, |wait| (wait.as_secs() + 1) * 1_000_000);
+            let again = self.retries.entry(at + wait).or_default();
             again.push_back(number);
             break;
         }
