@@ -106,6 +106,7 @@ fn token(
         exp: now + 3_600,
         account_created: Some(now),
         attested: false,
+        handle: None,
     };
     Ok(mint(&claims, secret)?)
 }

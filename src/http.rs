@@ -10,6 +10,8 @@
 //! POST   /v1/carry-over           scope discover                        charged against the epoch before
 //! PUT    /v1/members              scope enrol                           idempotent
 //! DELETE /v1/members              scope enrol                           idempotent
+//! GET    /v1/setting              scope setting                         of the credential's own handle
+//! PUT    /v1/setting              scope setting                         idempotent
 //!
 //! GET    /healthz /readyz /metrics      on the operators' listener
 //! GET    /publish                       what a publication would write, on the operators' listener
@@ -28,7 +30,8 @@
 //! Messages are those of [`crate::wire`]; errors are RFC 9457 problem documents, one stable `urn:` for each (they
 //! are listed in [`problem`]). An evaluation passes, in this order: media type, credential, room in memory, body
 //! within its limit and time, room on the CPU, quota (durable), arithmetic. Whoever is turned away before the
-//! quota pays nothing.
+//! quota pays nothing. A setting passes credential, media type, room of its own, body and the store's step, and none of what an
+//! evaluation needs: whoever is suspended, or has no quota left, can opt out.
 //!
 //! Nothing about a person is logged or counted: routes, statuses, numbers of elements and durations are.
 
@@ -51,6 +54,7 @@ mod room;
 mod rotation;
 mod routes;
 mod serve;
+mod setting;
 mod signals;
 mod suspend;
 
@@ -68,6 +72,7 @@ pub use self::{
     rotation::RotationStatus,
     routes::{ROUTES, operator_router, router},
     serve::{Listeners, serve},
+    setting::{ConsentRecord, IdentifierSetting, SettingOrder, SettingStatus},
     signals::SignalReport,
 };
 
@@ -200,6 +205,8 @@ pub struct Service<S> {
     clock: fn() -> Timestamp,
     compute: Compute,
     rooms: Rooms,
+    /// For requests about settings alone: whoever fills the other rooms keeps nobody from opting out.
+    setting_rooms: Rooms,
     published: RwLock<Option<Arc<Publication>>>,
     publishing: tokio::sync::Mutex<()>,
     rotating: tokio::sync::Mutex<()>,
@@ -242,6 +249,7 @@ impl<S: Store> Service<S> {
             clock: parts.clock,
             compute: Compute::new(parts.limits.threads, parts.limits.queued_elements)?,
             rooms: Rooms::new(parts.limits.requests, parts.limits.requests_per_account),
+            setting_rooms: Rooms::new(parts.limits.requests, parts.limits.requests_per_account),
             limits: parts.limits,
             proxies: parts.proxies,
             published: RwLock::new(None),

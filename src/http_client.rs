@@ -35,6 +35,8 @@ use crate::wire::MEDIA_TYPE;
 const MAX_MANIFEST: u64 = 64 * 1024;
 /// Longest message that is read, in bytes: 65,535 elements and their proof.
 const MAX_MESSAGE: u64 = 65_535 * 32 + 160;
+/// Longest document of a setting that is read, in bytes: that of a handle with 4,096 identifiers.
+const MAX_SETTING: u64 = 2 * 1024 * 1024;
 
 /// Where the service is and how to talk to it.
 #[derive(Clone)]
@@ -210,11 +212,44 @@ impl Transport {
         read(response, MAX_MESSAGE)
     }
 
+    /// `GET /v1/setting`: who can find the identifiers of the credential's handle, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    pub fn setting(&self) -> Result<Vec<u8>, TransportError> {
+        let response = self.send(Method::GET, "/v1/setting", None, true)?;
+        read(response, MAX_SETTING).map(|answer| answer.body)
+    }
+
+    /// `PUT /v1/setting` with a document that says who shall find them. May be repeated. The answer is that of [`setting`](Self::setting).
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    pub fn choose(&self, document: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let body = Some(("application/json", document));
+        let response = self.send_as(Method::PUT, "/v1/setting", body, true)?;
+        read(response, MAX_SETTING).map(|answer| answer.body)
+    }
+
     fn send(
         &self,
         method: Method,
         path: &str,
         message: Option<&[u8]>,
+        authorized: bool,
+    ) -> Result<Response<Body>, TransportError> {
+        let body = message.map(|message| (MEDIA_TYPE, message));
+        self.send_as(method, path, body, authorized)
+    }
+
+    /// Sends a body of a media type.
+    fn send_as(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &[u8])>,
         authorized: bool,
     ) -> Result<Response<Body>, TransportError> {
         let mut request = Request::builder()
@@ -224,16 +259,15 @@ impl Transport {
             let header = Zeroizing::new(std::format!("Bearer {}", credential.as_str()));
             request = request.header("authorization", header.as_str());
         }
-        let body = match message {
-            Some(bytes) => {
-                request = request.header("content-type", MEDIA_TYPE);
+        let body = match body {
+            Some((media_type, bytes)) => {
+                request = request
+                    .header("content-type", media_type)
+                    .header("content-length", bytes.len());
                 SendBody::from_owned_reader(std::io::Cursor::new(bytes.to_vec()))
             }
             None => SendBody::none(),
         };
-        if let Some(bytes) = message {
-            request = request.header("content-length", bytes.len());
-        }
         let request = request
             .body(body)
             .map_err(|_| TransportError::Configuration("the service's URL isn't one"))?;

@@ -20,6 +20,8 @@ mod raw;
 mod rotation;
 #[path = "support/service.rs"]
 mod service;
+#[path = "http/setting.rs"]
+mod setting;
 #[path = "http/shared.rs"]
 mod shared;
 #[path = "http/signals.rs"]

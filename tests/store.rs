@@ -553,6 +553,7 @@ fn conforms<S: Store>(fresh: impl Fn() -> S) {
     settings::a_handle_stands_for_all_its_identifiers_in_all_epochs(&fresh());
     settings::an_old_consent_is_refused_for_all_of_a_handle(&fresh());
     settings::an_identifier_goes_with_its_handle(&fresh());
+    settings::a_choice_without_consent_is_for_regions_that_waive_it(&fresh());
     settings::the_findable_of_a_window_are_known(&fresh());
 }
 

@@ -8,7 +8,12 @@ use axum::{
     http::{HeaderMap, header},
 };
 
-use super::{Service, credential::only, problem::Problem, room::Room};
+use super::{
+    Service,
+    credential::only,
+    problem::Problem,
+    room::{Room, Rooms},
+};
 use crate::{server::quota::AccountKey, wire::MEDIA_TYPE};
 
 /// A body, and the room in memory that it takes until it is dropped.
@@ -27,8 +32,29 @@ pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+/// Refuses another media type than JSON. Of the parameters none changes what it means.
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let declared = only(headers, header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = declared.and_then(|declared| declared.split(';').next());
+    match essence {
+        Some(essence) if essence.trim().eq_ignore_ascii_case("application/json") => Ok(()),
+        _ => Err(Problem::not_json()),
+    }
+}
+
 /// Reads at most `limit` bytes. What declares more is refused before a byte is read.
 pub(super) async fn read<S>(
+    service: &Service<S>,
+    account: AccountKey,
+    request: Request,
+    limit: usize,
+) -> Result<Body, Problem> {
+    read_in(&service.rooms, service, account, request, limit).await
+}
+
+/// As [`read`], with room of these rooms.
+pub(super) async fn read_in<S>(
+    rooms: &Rooms,
     service: &Service<S>,
     account: AccountKey,
     request: Request,
@@ -39,7 +65,7 @@ pub(super) async fn read<S>(
     if declared.is_some_and(|declared| declared > limit as u64) {
         return Err(Problem::body_too_large());
     }
-    let room = service.rooms.enter(account)?;
+    let room = rooms.enter(account)?;
     let timeout = Duration::from_secs(service.limits.body_seconds);
     // `to_bytes` stops at the limit whatever was declared.
     match tokio::time::timeout(timeout, to_bytes(request.into_body(), limit)).await {

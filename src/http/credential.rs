@@ -5,12 +5,17 @@
 //!   "account_created": 1790000000, "attested": true }
 //! ```
 //!
-//! `sub` names the account in 1 to 255 bytes and leaves this module only as a keyed hash. `scope` is `discover` or
-//! `enrol`. `account_created` is in seconds since 1970-01-01T00:00:00Z; without it the account counts as new. One
-//! algorithm, one audience and an expiry are demanded; `nbf` counts if it is there. Everything is verified offline, so
+//! `sub` names the account in 1 to 255 bytes and leaves this module only as a keyed hash. `scope` is `discover`,
+//! `enrol` or `setting`. `account_created` is in seconds since 1970-01-01T00:00:00Z; without it the account counts as new.
+//!
+//! `setting` is a scope of its own: whoever gets hold of a credential that looks contacts up shows and hides nobody with it. It
+//! wants `handle`, the account's own handle (the label that its identifiers are enrolled with) in hexadecimal digits, and
+//! reads no other. An empty one is refused: it would stand for all who are enrolled without a handle.
+//!
+//! One algorithm, one audience and an expiry are demanded; `nbf` counts if it is there. Everything is verified offline, so
 //! nothing but its expiry ends a credential that was stolen: one that lives longer than a day is refused.
 
-use std::{fmt, string::String, time::Duration};
+use std::{fmt, string::String, time::Duration, vec::Vec};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
@@ -19,6 +24,7 @@ use zeroize::Zeroizing;
 
 use super::problem::Problem;
 use crate::{
+    label::{Label, LabelLength},
     oprf::ServiceId,
     secret::SecretBytes,
     server::quota::{AccountKey, Scope},
@@ -41,7 +47,7 @@ pub struct Claims {
     pub sub: String,
     /// The service.
     pub aud: String,
-    /// `discover` or `enrol`.
+    /// `discover`, `enrol` or `setting`.
     pub scope: String,
     /// When it expires, in seconds since 1970-01-01T00:00:00Z; at most a day ahead.
     pub exp: u64,
@@ -51,6 +57,9 @@ pub struct Claims {
     /// Whether the device was attested. Carried for later limits.
     #[serde(default)]
     pub attested: bool,
+    /// For the scope `setting`: the account's own handle, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<String>,
 }
 
 /// [`Claims`] and what is only ever checked.
@@ -126,13 +135,53 @@ impl Credentials {
         Self { key, validation }
     }
 
-    /// Reads the credential of a request; the account's name becomes a pseudonym.
+    /// Reads the credential of a request that draws on the quota or enrols; the account's name becomes a pseudonym.
     pub(super) fn read(
         &self,
         headers: &HeaderMap,
         pepper: &SecretBytes<32>,
         now: Timestamp,
     ) -> Result<Credential, Problem> {
+        let claims = self.claims(headers, now)?;
+        let scope = match claims.scope.as_str() {
+            "discover" => Scope::Discover,
+            "enrol" => Scope::Enrol,
+            _ => return Err(Problem::wrong_scope()),
+        };
+        Ok(Credential {
+            account: account(pepper, claims.sub)?,
+            scope,
+            account_created: claims
+                .account_created
+                .map_or(now.saturating_add(UNKNOWN_AGE), Timestamp::from_secs),
+        })
+    }
+
+    /// Reads the credential of a request about whoever has its handle, which is a label of at most this length.
+    pub(super) fn read_holder(
+        &self,
+        headers: &HeaderMap,
+        pepper: &SecretBytes<32>,
+        length: LabelLength,
+        now: Timestamp,
+    ) -> Result<Holder, Problem> {
+        let claims = self.claims(headers, now)?;
+        if claims.scope != "setting" {
+            return Err(Problem::wrong_scope());
+        }
+        let handle = Zeroizing::new(claims.handle.unwrap_or_default());
+        let label = label(&handle).filter(|label| {
+            let bytes = label.as_bytes().len();
+            (1..=usize::from(length.get())).contains(&bytes)
+        });
+        Ok(Holder {
+            account: account(pepper, claims.sub)?,
+            label: label.ok_or(Problem::bad_handle())?,
+        })
+    }
+
+    /// What a credential of this service says that is valid now.
+    fn claims(&self, headers: &HeaderMap, now: Timestamp) -> Result<Claims, Problem> {
         let token = only(headers, header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split_once(' '))
@@ -152,22 +201,7 @@ impl Credentials {
         if too_early || expires > now.saturating_add(LONGEST_LIFE + LEEWAY) {
             return Err(Problem::bad_credential());
         }
-        let scope = match claims.scope.as_str() {
-            "discover" => Scope::Discover,
-            "enrol" => Scope::Enrol,
-            _ => return Err(Problem::wrong_scope()),
-        };
-        let account = Zeroizing::new(claims.sub);
-        if account.is_empty() || account.len() > 255 {
-            return Err(Problem::bad_credential());
-        }
-        Ok(Credential {
-            account: pseudonym(pepper, &account),
-            scope,
-            account_created: claims
-                .account_created
-                .map_or(now.saturating_add(UNKNOWN_AGE), Timestamp::from_secs),
-        })
+        Ok(claims)
     }
 }
 
@@ -185,6 +219,12 @@ pub(super) struct Credential {
     pub(super) account: AccountKey,
     pub(super) scope: Scope,
     pub(super) account_created: Timestamp,
+}
+
+/// A verified credential of whoever has a handle. The handle comes from what was signed and from nowhere else.
+pub(super) struct Holder {
+    pub(super) account: AccountKey,
+    pub(super) label: Label,
 }
 
 /// Mints a credential under a shared secret (HS256): what the operator's backend does in one line, for tests and
@@ -210,6 +250,31 @@ pub fn mint(claims: &Claims, secret: &[u8]) -> Result<Zeroizing<String>, Credent
 pub(super) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
+}
+
+/// The pseudonym of an account, if its name can be one.
+fn account(pepper: &SecretBytes<32>, name: String) -> Result<AccountKey, Problem> {
+    let name = Zeroizing::new(name);
+    if name.is_empty() || name.len() > 255 {
+        return Err(Problem::bad_credential());
+    }
+    Ok(pseudonym(pepper, &name))
+}
+
+/// A label in hexadecimal digits of either case.
+fn label(digits: &str) -> Option<Label> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |pair: &[u8; 2]| u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok();
+    let bytes: Option<Zeroizing<Vec<u8>>> = pairs
+        .iter()
+        .map(byte)
+        .collect::<Option<Vec<u8>>>()
+        .map(Zeroizing::new);
+    Label::new(&bytes?).ok()
 }
 
 /// HMAC-SHA-256 under the pepper.

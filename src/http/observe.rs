@@ -7,6 +7,7 @@
 //! | `blindbook_request_seconds{route}` | time from head to head |
 //! | `blindbook_elements_total{kind}` | elements: `charged`, `replayed` without charge, or `carried` over from the epoch before |
 //! | `blindbook_member_changes_total` | changes that registrars made |
+//! | `blindbook_setting_changes_total` | identifiers that got another setting by whoever has their handle |
 //! | `blindbook_key_evaluations` | elements that the current key has evaluated |
 //! | `blindbook_key_warning` | 1 once the key should be rotated |
 //! | `blindbook_day_elements{who}` | elements of today: of `everybody`, of `new_accounts` |
@@ -49,6 +50,7 @@ pub(super) struct Observer {
     rotation_members: Gauge,
     changes: Counter,
     signals: [(SignalKind, Counter); SignalKind::ALL.len()],
+    choices: Counter,
     key_evaluations: Gauge,
     key_warning: Gauge,
     service: DayGauges,
@@ -118,6 +120,7 @@ impl Observer {
                 )
             }),
             changes: counter(Key::from_static_name("blindbook_member_changes_total")),
+            choices: counter(Key::from_static_name("blindbook_setting_changes_total")),
             key_evaluations: gauge("blindbook_key_evaluations"),
             key_warning: gauge("blindbook_key_warning"),
             service: DayGauges::new(&recorder, "everybody"),
@@ -220,6 +223,10 @@ impl Observer {
 
     pub(super) fn changed(&self, members: usize) {
         self.changes.increment(members as u64);
+    }
+
+    pub(super) fn chosen(&self, identifiers: u32) {
+        self.choices.increment(identifiers.into());
     }
 
     pub(super) fn published(&self, publication: &Publication) {

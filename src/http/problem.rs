@@ -5,6 +5,7 @@
 //! | `bad-credential` | 401 | none, not one of this service, or damaged |
 //! | `expired-credential` | 401 | its time is over |
 //! | `wrong-scope` | 403 | a credential for something else |
+//! | `bad-handle` | 403 | a credential for settings without a handle, or with one that can't be a label of this service |
 //! | `wrong-media-type` | 415 | |
 //! | `malformed-message` | 400 | the bytes aren't the message; `detail` says why |
 //! | `bad-element` | 400 | an encoding isn't a group element; an evaluation is charged nevertheless |
@@ -13,6 +14,10 @@
 //! | `wrong-epoch` | 409 | the key was rotated: fetch the manifest |
 //! | `no-carry-over` | 409 | nothing is carried over between these epochs, or not any more: evaluate again |
 //! | `wrong-label-length` | 409 | not the length of the service's labels |
+//! | `not-enrolled` | 404 | no identifier has the credential's handle |
+//! | `consent-needed` | 409 | by the region, or after a decision not to be found |
+//! | `stale-consent` | 409 | not younger than the last decision not to be found |
+//! | `consent-in-future` | 409 | dated more than five minutes ahead |
 //! | `quota-exhausted` | 429 | `Retry-After` says when the same request can succeed |
 //! | `carry-over-exhausted` | 429 | fewer elements were evaluated in the epoch before; `RateLimit` says how many are left |
 //! | `request-rate` | 429 | `Retry-After` |
@@ -46,7 +51,10 @@ use axum::{
 
 use super::answer::{carry_over_limit, rate_limit};
 use crate::{
-    server::quota::{AdmitError, QuotaStatus, Refusal, RefusalReason},
+    server::{
+        directory::ChangeError,
+        quota::{AdmitError, QuotaStatus, Refusal, RefusalReason},
+    },
     store::StoreError,
     wire::DecodeError,
 };
@@ -124,6 +132,40 @@ impl Problem {
             "wrong-scope",
             StatusCode::FORBIDDEN,
             "the credential is for something else",
+        )
+    }
+
+    pub(super) const fn bad_handle() -> Self {
+        Self::new(
+            "bad-handle",
+            StatusCode::FORBIDDEN,
+            "the credential doesn't say whose setting, in hexadecimal digits of a label of this service",
+        )
+    }
+
+    pub(super) const fn not_enrolled() -> Self {
+        Self::new(
+            "not-enrolled",
+            StatusCode::NOT_FOUND,
+            "no identifier has this handle",
+        )
+    }
+
+    /// `why` says where the bytes aren't what they should be, and nothing of what they are.
+    pub(super) fn malformed(why: &'static str) -> Self {
+        Self::new(
+            "malformed-message",
+            StatusCode::BAD_REQUEST,
+            "the body isn't the message that was expected",
+        )
+        .detail(why)
+    }
+
+    pub(super) const fn not_json() -> Self {
+        Self::new(
+            "wrong-media-type",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body isn't declared as application/json",
         )
     }
 
@@ -249,6 +291,22 @@ impl From<DecodeError> for Problem {
             )
             .detail(other),
         }
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        let (name, title) = match error {
+            ChangeError::StaleConsent => (
+                "stale-consent",
+                "the consent isn't younger than the decision not to be found",
+            ),
+            ChangeError::ConsentInFuture => {
+                ("consent-in-future", "the consent is dated in the future")
+            }
+            ChangeError::ConsentNeeded => ("consent-needed", "a consent is needed"),
+        };
+        Self::new(name, StatusCode::CONFLICT, title).detail(error)
     }
 }
 

@@ -17,18 +17,19 @@ use axum::{
 use super::{
     Service, canary, carry_over, evaluate, incident, members, operator,
     problem::{Name, Problem},
-    published, rotation, signals, suspend,
+    published, rotation, setting, signals, suspend,
 };
 use crate::store::Store;
 
 /// Every route for clients and registrars. Each one that touches membership passes the quota, or wants the scope
-/// `enrol`, or serves what is published.
-pub const ROUTES: [&str; 5] = [
+/// `enrol`, or serves what is published, or tells only of the handle that the credential is signed for.
+pub const ROUTES: [&str; 6] = [
     "/v1/manifest",
     "/v1/segments/{id}",
     "/v1/evaluate",
     "/v1/carry-over",
     "/v1/members",
+    "/v1/setting",
 ];
 
 /// What clients and registrars reach.
@@ -36,7 +37,7 @@ pub const ROUTES: [&str; 5] = [
 /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the address of the connection all requests
 /// count as from one network.
 pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
-    let [manifest, segments, evaluation, carried, membership] = ROUTES;
+    let [manifest, segments, evaluation, carried, membership, choice] = ROUTES;
     Router::new()
         .route(manifest, get(published::manifest::<S>))
         .route(segments, get(published::segment::<S>))
@@ -46,6 +47,7 @@ pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
             membership,
             put(members::enrol::<S>).delete(members::remove::<S>),
         )
+        .route(choice, get(setting::show::<S>).put(setting::choose::<S>))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(from_fn_with_state(Arc::clone(&service), observe::<S>))

@@ -382,7 +382,8 @@ fn logs_and_metrics_name_nobody() {
     }
 }
 
-/// Whatever route there is to learn or to change who is a member: it draws on the quota, or wants a registrar.
+/// Whatever route there is to learn or to change who is a member: it draws on the quota, or wants a registrar. `/v1/setting` isn't
+/// charged because it tells only about the handle that the credential is signed for: see `setting.rs`.
 #[test]
 fn no_route_touches_membership_for_nothing() {
     let (_folder, running) = start();
@@ -411,6 +412,11 @@ fn no_route_touches_membership_for_nothing() {
                 match (route, method) {
                     ("/v1/manifest", "GET") => assert_eq!(answer.status, 200),
                     ("/v1/segments/{id}", "GET") => assert_eq!(answer.status, 404),
+                    // Not even for whoever may evaluate: it wants a scope that evaluates nothing, and a handle.
+                    ("/v1/setting", "GET" | "PUT") => {
+                        let free = ["bad-credential", "wrong-scope"];
+                        assert!(free.contains(&answer.problem().as_str()), "{method}");
+                    }
                     ("/v1/evaluate" | "/v1/carry-over", "POST")
                     | ("/v1/members", "PUT" | "DELETE") => {
                         let free = ["bad-credential", "wrong-scope", "malformed-message"];

@@ -1,6 +1,6 @@
 //! What every store promises to whoever has a handle, and to whoever has to find out who was findable.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use blindbook::{
     Timestamp,
@@ -59,9 +59,22 @@ fn choose(
     page: usize,
 ) -> Result<u32, ChangeError> {
     let consent = |time| Consent::new(at(time), "2026-11", "ios/settings").unwrap();
+    let setting = consented.map_or(Setting::Nobody, |at| Setting::Everyone(consent(at)));
+    choose_in(store, handle, setting, &Regions::default(), time, page)
+}
+
+fn choose_in(
+    store: &impl Store,
+    handle: &str,
+    setting: Setting,
+    regions: &Regions,
+    time: u64,
+    page: usize,
+) -> Result<u32, ChangeError> {
     let choice = Choice {
         label: label(handle),
-        consent: consented.map(consent),
+        setting,
+        regions: Arc::new(regions.clone()),
         at: at(time),
     };
     let mut changed = 0;
@@ -172,6 +185,38 @@ pub(super) fn an_old_consent_is_refused_for_all_of_a_handle(store: &impl Store) 
         let refused = choose(store, "ada", Some(consented), 41, 10);
         assert_eq!(refused, Err(ChangeError::StaleConsent));
     }
+}
+
+/// Without a consent it is as for a registrar: only where the table waives it, and never after a no.
+pub(super) fn a_choice_without_consent_is_for_regions_that_waive_it(store: &impl Store) {
+    let regions = Regions::parse("US,waived").unwrap();
+    for (number, handle, region, setting) in [
+        (1, "ada", "US", Setting::EveryoneByDefault),
+        (2, "ada", "US", Setting::EveryoneByDefault),
+        (3, "bob", "GB", Setting::Nobody),
+    ] {
+        let change = Change::Enrol {
+            label: label(handle),
+            setting,
+            residence: regions.residence(Region::new(region).ok()),
+        };
+        make(store, EPOCH, number, change, 10);
+    }
+    let by_default = |handle, time| {
+        let setting = Setting::EveryoneByDefault;
+        choose_in(store, handle, setting, &regions, time, 10)
+    };
+    assert_eq!(by_default("ada", 20), Ok(0));
+    assert_eq!(by_default("bob", 20), Err(ChangeError::ConsentNeeded));
+    // Another table since then, in which nothing is waived.
+    let strict = Regions::default();
+    let setting = Setting::EveryoneByDefault;
+    let refused = choose_in(store, "ada", setting, &strict, 20, 10);
+    assert_eq!(refused, Err(ChangeError::ConsentNeeded));
+    choose(store, "ada", None, 30, 10).unwrap();
+    assert_eq!(by_default("ada", 40), Err(ChangeError::ConsentNeeded));
+    assert_eq!(findable_numbers(store, EPOCH), [0; 0]);
+    assert_eq!(choose(store, "ada", Some(41), 42, 10), Ok(2));
 }
 
 pub(super) fn an_identifier_goes_with_its_handle(store: &impl Store) {
@@ -287,7 +332,8 @@ fn a_choice_is_there_after_a_restart() {
     assert_eq!(standing(&store, "ada").hidden_at, Some(at(50)));
     let choice = Choice {
         label: label("bob"),
-        consent: None,
+        setting: Setting::Nobody,
+        regions: Arc::default(),
         at: Timestamp::from_micros(0),
     };
     let expected = ChoiceOutcome {

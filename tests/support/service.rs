@@ -371,6 +371,7 @@ pub fn claims(account: &str, scope: &str) -> Claims {
         exp: NOW + 300,
         account_created: Some(NOW - 100 * 86_400),
         attested: false,
+        handle: None,
     }
 }
 
@@ -391,6 +392,15 @@ pub fn discover_as_new(account: &str) -> Zeroizing<String> {
 /// A registrar's credential.
 pub fn enrol() -> Zeroizing<String> {
     mint(&claims("registrar", "enrol"), SECRET).unwrap()
+}
+
+/// A credential for the setting of whoever has a handle.
+pub fn setting_of(account: &str, handle: &str) -> Zeroizing<String> {
+    let claims = Claims {
+        handle: Some(handle.bytes().map(|byte| format!("{byte:02x}")).collect()),
+        ..claims(account, "setting")
+    };
+    mint(&claims, SECRET).unwrap()
 }
 
 pub fn random(stream: u8) -> StdRng {

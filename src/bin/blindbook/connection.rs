@@ -22,18 +22,25 @@ const MAX_AUTHORITIES: u64 = 4 << 20;
 /// How often the same bytes are sent when nobody answers.
 const ATTEMPTS: u32 = 4;
 
-/// How a service is reached.
+/// How a service is reached, and what it is trusted for.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ConnectionArgs {
-    /// Where the service is: for example https://discovery.chat.example
-    #[arg(long, env = "BLINDBOOK_URL")]
-    url: String,
+    #[command(flatten)]
+    endpoint: EndpointArgs,
     /// The name of the service, as its keys were made for
     #[arg(long, env = "BLINDBOOK_SERVICE")]
     service: String,
     /// The key that manifests are verified with: 64 hexadecimal digits, or a file that holds them
     #[arg(long, value_name = "KEY|FILE", env = "BLINDBOOK_SNAPSHOT_KEY")]
     snapshot_key: String,
+}
+
+/// How a service is reached.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct EndpointArgs {
+    /// Where the service is: for example https://discovery.chat.example
+    #[arg(long, env = "BLINDBOOK_URL")]
+    url: String,
     /// A file with the credential. Without it the variable BLINDBOOK_TOKEN is read
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -94,6 +101,14 @@ impl Refusal {
 
 impl ConnectionArgs {
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        let endpoint = self.endpoint.endpoint()?;
+        let service = ServiceId::new(&self.service).map_err(Failure::bad_input)?;
+        Connection::new(endpoint, service, snapshot_key(&self.snapshot_key)?)
+    }
+}
+
+impl EndpointArgs {
+    pub(crate) fn endpoint(&self) -> Result<Endpoint, Failure> {
         if self.url.starts_with("http://") && !self.plain_http {
             return Err(Failure::bad_input(
                 "http:// would show the credential to whoever listens: use https://, or --plain-http for a service on \
@@ -106,8 +121,7 @@ impl ConnectionArgs {
         if let Some(path) = &self.ca {
             endpoint.authorities = Some(files::read(path, MAX_AUTHORITIES)?);
         }
-        let service = ServiceId::new(&self.service).map_err(Failure::bad_input)?;
-        Connection::new(endpoint, service, snapshot_key(&self.snapshot_key)?)
+        Ok(endpoint)
     }
 }
 

@@ -24,6 +24,7 @@ mod rotate;
 mod seal;
 mod sealed_keys;
 mod serve;
+mod setting;
 mod signals;
 mod simulate;
 mod text;
@@ -97,6 +98,9 @@ enum Command {
     Mirror(mirror::Args),
     /// Finds which contacts of an address book use a service (the client's side)
     Discover(discover::Args),
+    /// Shows or changes who can find an account (with the account's own credential)
+    #[command(subcommand)]
+    Setting(setting::Command),
     /// Says what is in a segment or a manifest file
     Inspect(inspect::Args),
     /// Checks a whole published folder, or a mirror of it, against the chain of manifests
@@ -187,6 +191,7 @@ fn run(cli: Cli) -> Result<Done, Failure> {
             let (report, refused) = discover::run(&args)?;
             return emit(&report, json).map(|()| refused.into());
         }
+        Command::Setting(command) => emit(&setting::run(&command)?, json),
         Command::Inspect(args) => {
             let (report, forged) = inspect::run(&args)?;
             return emit(&report, json).map(|()| forged.into());

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     config::{Config, clock},
     failure::Failure,
+    hex,
 };
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     /// What it may do
     #[arg(long, value_enum, default_value_t = Scope::Discover)]
     scope: Scope,
+    /// For `--scope setting`: the account's own handle, as its identifiers are enrolled with it
+    #[arg(long, required_if_eq("scope", "setting"))]
+    handle: Option<String>,
     /// Minutes until it expires: at most a day, or the service refuses it
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_440))]
     minutes: u64,
@@ -35,6 +39,8 @@ enum Scope {
     Discover,
     /// To enrol members: a registrar
     Enrol,
+    /// To see and to choose who can find the account itself
+    Setting,
 }
 
 /// A credential.
@@ -57,10 +63,15 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         scope: match args.scope {
             Scope::Discover => "discover".into(),
             Scope::Enrol => "enrol".into(),
+            Scope::Setting => "setting".into(),
         },
         exp: expires,
         account_created: Some(now.saturating_sub(args.age_days * 86_400)),
         attested: false,
+        handle: args
+            .handle
+            .as_ref()
+            .map(|handle| hex::encode(handle.as_bytes())),
     };
     let token = mint(&claims, &config.shared_secret()?).map_err(Failure::bad_input)?;
     Ok(Report {

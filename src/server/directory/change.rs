@@ -52,15 +52,7 @@ pub fn apply(
             }
             member.label = Some(label);
             member.region = residence.region().or(member.region);
-            match setting {
-                Setting::Everyone(consent) => member.show(Some(consent), at),
-                Setting::EveryoneByDefault => {
-                    // Who has agreed isn't made one who wasn't asked.
-                    let consent = member.open().and_then(|open| open.consent.clone());
-                    member.show(consent, at);
-                }
-                Setting::Nobody => member.hide(at),
-            }
+            member.set(setting, at);
             Ok(member)
         }
         // Also of somebody unknown, or deleted before: an enrolment that was sent earlier may be still on its way.
@@ -74,7 +66,7 @@ pub fn apply(
 }
 
 /// Whether a member may be given a setting.
-fn permit(
+pub(super) fn permit(
     existing: Option<&Member>,
     setting: &Setting,
     residence: &Residence,
@@ -93,7 +85,7 @@ fn permit(
 }
 
 /// Whether a consent counts after a decision not to be found.
-pub(super) fn check_consent(
+fn check_consent(
     consent: &Consent,
     hidden_at: Option<Timestamp>,
     at: Timestamp,
@@ -108,6 +100,19 @@ pub(super) fn check_consent(
 }
 
 impl Member {
+    /// Gives a member with a label a setting that is permitted.
+    pub(super) fn set(&mut self, setting: Setting, at: Timestamp) {
+        match setting {
+            Setting::Everyone(consent) => self.show(Some(consent), at),
+            Setting::EveryoneByDefault => {
+                // Who has agreed isn't made one who wasn't asked.
+                let consent = self.open().and_then(|open| open.consent.clone());
+                self.show(consent, at);
+            }
+            Setting::Nobody => self.hide(at),
+        }
+    }
+
     /// Whether the member can be found by a consent that is younger than this one.
     pub(super) fn is_shown_by_later(&self, consent: &Consent) -> bool {
         let open = self.open().and_then(|open| open.consent.as_ref());

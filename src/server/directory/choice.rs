@@ -2,10 +2,10 @@
 //!
 //! Choosing not to be found never fails for what it says: no consent, no date and no other choice stands against it.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::cmp::Reverse;
 
-use super::{ChangeError, Consent, Member, MemberRows, change::check_consent};
+use super::{ChangeError, Consent, Member, MemberRows, Regions, Setting, change::permit};
 use crate::{
     label::Label,
     oprf::{Encoding, Epoch},
@@ -20,8 +20,10 @@ pub type Identity = (Epoch, Encoding);
 pub struct Choice {
     /// Whose choice it is.
     pub label: Label,
-    /// The consent to be found by everyone; `None` to be found by nobody.
-    pub consent: Option<Consent>,
+    /// Who shall find them.
+    pub setting: Setting,
+    /// Where a consent is needed for that.
+    pub regions: Arc<Regions>,
     /// The present, by the edge's clock.
     pub at: Timestamp,
 }
@@ -95,14 +97,14 @@ pub fn choose<R: LabelRows>(
 
 impl Member {
     fn choose(mut self, choice: &Choice) -> Result<Self, ChangeError> {
-        match &choice.consent {
-            None => self.hide(choice.at),
-            Some(consent) => {
-                check_consent(consent, self.hidden_at, choice.at)?;
-                if !self.is_shown_by_later(consent) {
-                    self.show(Some(consent.clone()), choice.at);
-                }
-            }
+        let residence = choice.regions.residence(self.region);
+        permit(Some(&self), &choice.setting, &residence, choice.at)?;
+        let late = match &choice.setting {
+            Setting::Everyone(consent) => self.is_shown_by_later(consent),
+            _ => false,
+        };
+        if !late {
+            self.set(choice.setting.clone(), choice.at);
         }
         Ok(self)
     }

@@ -142,6 +142,7 @@ impl DemoService {
             exp: now + 3_600,
             account_created: Some(now - ACCOUNT_AGE),
             attested: false,
+            handle: None,
         };
         let mut endpoint = Endpoint::new(&format!("http://{}", self.public));
         endpoint.allow_plaintext = true;
