@@ -983,6 +983,49 @@ fn an_import_fits_into_the_requests_that_the_policy_allows() {
 
 /// The published set as a phone reads it: kept in a folder, or in part; and a member who checks that they are in it.
 #[test]
+fn whoever_has_a_handle_shows_and_hides_themselves() {
+    let mut service = Service::new();
+    service.start();
+    let registrar = service.token("registrar", "enrol");
+    let file = members(&service, "a@example.org,u1,nobody,\n");
+    succeed(&mut service.as_client("enrol", &file, &registrar));
+    let token = |handle: &str| {
+        let mut mint = service.with_config("token");
+        mint.args(["--account", "ada", "--scope", "setting", "--handle", handle]);
+        let path = service.path(&format!("{handle}.token"));
+        private(&path, succeed(&mut mint)["token"].as_str().unwrap());
+        path
+    };
+    let ada = token("u1");
+    let setting = |what: &str, token: &Path, more: &[&str]| {
+        let mut command = blindbook(&["setting", what, "--plain-http", "--url", &service.url]);
+        run(command.arg("--token-file").arg(token).args(more))
+    };
+    let consent = ["--consent-text", "2026-11", "--consent-surface", "ios"];
+    for (what, more, audience) in [
+        ("show", &[][..], "nobody"),
+        ("on", &consent, "everyone"),
+        ("show", &[], "everyone"),
+        ("off", &[], "nobody"),
+        ("off", &[], "nobody"),
+    ] {
+        let (code, status) = setting(what, &ada, more);
+        assert_eq!(
+            (code, status["audience"].as_str()),
+            (0, Some(audience)),
+            "{status}"
+        );
+    }
+    assert_eq!(setting("on", &ada, &[]).0, 3);
+    assert_eq!(setting("off", &token("u2"), &[]).0, 3);
+    let mut without = service.with_config("token");
+    assert_eq!(
+        run(without.args(["--account", "ada", "--scope", "setting"])).0,
+        2
+    );
+}
+
+#[test]
 fn a_set_is_kept_or_read_in_part_and_shows_who_wants_to_be_found() {
     let mut service = Service::new();
     service.edit(

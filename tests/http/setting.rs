@@ -209,11 +209,24 @@ fn a_consent_is_asked_for_by_region_and_has_to_be_younger_than_the_last_no() {
         status(&put(&bob, &agreed(NOW + 1)).send(running.public)).audience,
         "everyone"
     );
-    assert_eq!(
-        status(&put(&bob, &everyone).send(running.public)).audience,
-        "everyone"
-    );
+    // A no isn't outranked by not having been asked, also when there was a yes since.
+    refused(&running, &put(&bob, &everyone), 409, "consent-needed");
     assert_eq!(status(&show(&ada).send(running.public)).audience, "nobody");
+}
+
+#[test]
+fn where_no_consent_is_needed_none_is_asked_for() {
+    let (_folder, running) = start(Setup {
+        regions: Regions::parse("US,waived").unwrap(),
+        ..Setup::default()
+    });
+    enrol_two(&running, [Some("US"); 3], &Setting::EveryoneByDefault);
+    let bob = setting_of("bob", "bob");
+    let everyone = json!({ "audience": "everyone" });
+    let by_default = status(&put(&bob, &everyone).send(running.public));
+    assert_eq!(by_default.audience, "everyone");
+    assert_eq!(by_default.identifiers[0].consent, None);
+    assert_eq!(by_default.identifiers[0].region.as_deref(), Some("US"));
 }
 
 /// The handle is what was signed: nothing in the request can name another one.
