@@ -44,7 +44,7 @@ pub struct SettingOrder {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsentRecord {
-    /// When, by the person's device. A decision not to be found outranks what was agreed to before it, so that a request
+    /// When, by the person's device, in whole seconds: in the second of a decision not to be found it counts as before that. A decision not to be found outranks what was agreed to before it, so that a request
     /// that comes late brings nobody back.
     pub at: u64,
     /// Which version of the text.
