@@ -36,7 +36,9 @@ const BATCH: usize = 1_024;
 fn member(number: u64) -> (UnblindedElement, Change) {
     let mut random = StdRng::seed_from_u64(number);
     let element = EvaluationKey::random(&mut random).public_key().encode();
-    let handle: [u8; 16] = random.random();
+    let mut handle: [u8; 16] = random.random();
+    // Labels have no zeros at the end.
+    handle[15] |= 1;
     let consent = Consent::new(Timestamp::from_secs(1), "2026-11", "ios/settings").unwrap();
     let change = Change::Enrol {
         label: Label::new(&handle).unwrap(),
