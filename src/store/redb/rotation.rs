@@ -15,10 +15,12 @@ use crate::{
 
 /// Members in one step: few enough that a charge behind it doesn't wait long.
 const PAGE: usize = 1_024;
+/// Labels in one step, which are less work.
+const LABELS: usize = 4 * PAGE;
 
-fn pages(members: usize) -> impl Iterator<Item = Range<usize>> {
-    let first = (0..members).step_by(PAGE);
-    first.map(move |first| first..members.min(first + PAGE))
+fn pages(rows: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    let first = (0..rows).step_by(size);
+    first.map(move |first| first..rows.min(first + size))
 }
 
 impl RotationStore for RedbStore {
@@ -57,7 +59,7 @@ impl RotationStore for RedbStore {
             end,
         } = rekeyed;
         let members = Arc::new(members);
-        for page in pages(members.len()) {
+        for page in pages(members.len(), PAGE) {
             let members = Arc::clone(&members);
             self.writer
                 .submit(page.len(), move |tables| {
@@ -70,7 +72,7 @@ impl RotationStore for RedbStore {
         }
         // By label they come in another order: one after the other, they would touch a page each.
         let labels = Arc::new(self.read(|read| tables::labels_to_rekey(read, &members))?);
-        for page in pages(labels.len()) {
+        for page in pages(labels.len(), LABELS) {
             let labels = Arc::clone(&labels);
             self.writer
                 .submit(page.len(), move |tables| {

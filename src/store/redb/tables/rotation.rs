@@ -286,9 +286,6 @@ impl Tables<'_> {
             member_key(rotation.from, &[0xff; 32]),
         );
         let labels = self.drop_labels(rotation.from, limit)?;
-        if labels > 0 {
-            return Ok(labels);
-        }
         let mut members = Vec::new();
         for row in self.members.range(first..=last)?.take(limit) {
             let (key, bytes) = row?;
@@ -299,8 +296,9 @@ impl Tables<'_> {
             self.write_unlabelled(key, Some(member), None)?;
             self.changed.remove(key)?;
         }
-        if !members.is_empty() {
-            return Ok(members.len());
+        let dropped = labels.max(members.len());
+        if dropped > 0 {
+            return Ok(dropped);
         }
         // Of those who were forgotten altogether.
         let rows = self.changed.extract_from_if(first..=last, |_, _| true)?;
