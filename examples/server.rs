@@ -19,7 +19,7 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{EvaluationKey, Evaluator, directory::Regions, policy::Policy, publish::Terms},
     snapshot::SnapshotKey,
-    store::{NoKeeper, Pace, Publisher, RedbStore, SegmentFolder},
+    store::{DerivedLedgerKeys, NoKeeper, Pace, Publisher, RedbStore, SegmentFolder},
 };
 use rand::{Rng, rand_core::UnwrapErr, rngs::SysRng};
 
@@ -69,6 +69,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         evaluator,
         keeper: Arc::new(NoKeeper), // the key of this example isn't rotated
         carry_for: Duration::ZERO,
+        ledger_keys: Arc::new(DerivedLedgerKeys::new(&mut rand::random())),
+        checkpoints: None,
         policy: Policy::default(),
         credentials: Credentials::shared_secret(&service, &secret)?,
         regions: Regions::default(),

@@ -53,6 +53,7 @@ mod published;
 mod room;
 mod rotation;
 mod routes;
+mod seal;
 mod serve;
 mod setting;
 mod signals;
@@ -60,7 +61,10 @@ mod suspend;
 
 use std::{
     fmt, io,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -71,6 +75,7 @@ pub use self::{
     origin::{BadNetwork, Network, Proxies},
     rotation::RotationStatus,
     routes::{ROUTES, operator_router, router},
+    seal::SealError,
     serve::{Listeners, serve},
     setting::{ConsentRecord, IdentifierSetting, SettingOrder, SettingStatus},
     signals::SignalReport,
@@ -89,8 +94,8 @@ use crate::{
         quota::Quota,
     },
     store::{
-        Epochs, KeyKeeper, Pace, Publication, PublishError, Publisher, RotateError, Store,
-        StoreError,
+        CheckpointFile, Epochs, KeyKeeper, LedgerKeys, Pace, Publication, PublishError, Publisher,
+        RotateError, Store, StoreError,
     },
     timestamp::Timestamp,
 };
@@ -143,6 +148,10 @@ pub struct Parts<S> {
     pub keeper: Arc<dyn KeyKeeper>,
     /// How long results of the old epoch are carried over after a soft rotation.
     pub carry_for: Duration,
+    /// What keeps the keys that accounts have their names in the ledger under.
+    pub ledger_keys: Arc<dyn LedgerKeys>,
+    /// Where signed checkpoints of the ledger go; `None` for nowhere.
+    pub checkpoints: Option<CheckpointFile>,
     /// What publishes the set.
     pub publisher: Publisher,
     /// What accounts and registrars may do.
@@ -197,6 +206,12 @@ pub struct Service<S> {
     live: RwLock<Arc<Live>>,
     keeper: Arc<dyn KeyKeeper>,
     carry_for: Duration,
+    ledger_keys: Arc<dyn LedgerKeys>,
+    checkpoints: Option<CheckpointFile>,
+    /// The hour in which somebody last began to seal.
+    seal_begun: AtomicU32,
+    /// The length of the chain at the last checkpoint.
+    checkpointed: AtomicU64,
     regions: Arc<Regions>,
     credentials: Credentials,
     pepper: SecretBytes<32>,
@@ -229,6 +244,12 @@ impl<S: Store> Service<S> {
         {
             return Err(ServiceError::OtherKey);
         }
+        let service = terms.service.hash();
+        parts
+            .store
+            .begin_ledger(service)
+            .await
+            .map_err(PublishError::Store)?;
         let epochs = Epochs::load(&parts.store, parts.evaluator, &*parts.keeper).await?;
         let current = epochs.current();
         let publisher = parts
@@ -243,6 +264,10 @@ impl<S: Store> Service<S> {
             })),
             keeper: parts.keeper,
             carry_for: parts.carry_for,
+            ledger_keys: parts.ledger_keys,
+            checkpoints: parts.checkpoints,
+            seal_begun: AtomicU32::new(0),
+            checkpointed: AtomicU64::new(0),
             regions: Arc::new(parts.regions),
             credentials: parts.credentials,
             pepper: parts.pepper,

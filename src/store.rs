@@ -10,12 +10,14 @@
 
 mod base_builder;
 mod canaries;
+mod checkpoints;
 mod epochs;
 mod evidence;
 mod findings;
 mod incident;
 mod keeper;
 mod ledger;
+mod ledger_keys;
 mod memory;
 mod publisher;
 #[cfg(feature = "store")]
@@ -31,12 +33,14 @@ use std::{future::Future, string::String, vec::Vec};
 
 pub use base_builder::{BaseBuilder, BaseError, BuiltBase, Duplicates, LEAST_MEMORY};
 pub use canaries::{Canaries, CanaryStore};
+pub use checkpoints::CheckpointFile;
 pub use epochs::Epochs;
 pub use evidence::{Affected, AffectedPage, EvidenceStore};
-pub use findings::{enlist_exposed, evaluations, exposed_by_region};
+pub use findings::{FindingsError, enlist_exposed, evaluations, exposed_by_region};
 pub use incident::IncidentStore;
 pub use keeper::{KeyKeeper, NextKey, NoKeeper};
 pub use ledger::LedgerStore;
+pub use ledger_keys::{DerivedLedgerKeys, LedgerKeys};
 pub use memory::MemoryStore;
 #[cfg(feature = "store")]
 use publisher::StillPublished;
@@ -57,8 +61,9 @@ use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::{BatchOutcome, MemberBatch},
+        ledger::{Body, LedgerRows, Suspension, append},
         publish::made_at,
-        quota::{QuotaStore, Suspect},
+        quota::QuotaStore,
     },
     snapshot::SignedManifest,
     timestamp::Timestamp,
@@ -252,15 +257,14 @@ pub trait Store:
         limit: usize,
     ) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
-    /// Suspends somebody until a point in time, [`Timestamp::MAX`] for until it is lifted; `None` lifts it.
+    /// Suspends somebody, or lets them go, and says so in the ledger.
     ///
     /// # Errors
     ///
     /// See [`StoreError`].
     fn suspend(
         &self,
-        suspect: Suspect,
-        until: Option<Timestamp>,
+        suspension: Suspension,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Looks at up to `limit` rows of the quota, those behind `after`, and forgets the ones that mean the same as no row: buckets
@@ -313,6 +317,22 @@ pub trait Store:
         manifest: StoredManifest,
         settled: Settled,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// Says in the ledger that a manifest is published, in the step that keeps it.
+fn append_published<R: LedgerRows>(
+    rows: &mut R,
+    manifest: &StoredManifest,
+) -> Result<(), R::Error> {
+    let signed = SignedManifest::decode(&manifest.bytes).ok();
+    let made = signed
+        .as_ref()
+        .map(|signed| made_at(signed.unverified_claims()));
+    let entry = Body::Published {
+        sequence: manifest.sequence,
+        hash: signed.map(|signed| signed.hash()).unwrap_or_default(),
+    };
+    append(rows, made.unwrap_or(Timestamp::from_micros(0)), &entry)
 }
 
 /// How long a charged request is remembered, in microseconds.

@@ -1,5 +1,8 @@
 //! What every store promises. Each one runs the same suite; the embedded one has more to prove.
 
+#[path = "support/ledger.rs"]
+#[allow(unused, reason = "only orders are wanted")]
+mod ledger;
 #[path = "support/roles.rs"]
 mod roles;
 #[path = "store/rotation.rs"]
@@ -29,6 +32,7 @@ use blindbook::{
     store::{MemoryStore, Progress, Settled, Store, StoreError, StoredManifest},
     wire::RefusedChange,
 };
+use ledger::suspension;
 use roles::{EPOCH, now, random_source};
 
 const T0: u64 = 1_800_000_000;
@@ -152,14 +156,14 @@ fn suspensions_hold_until_they_are_over(store: &impl Store) {
         (Suspect::Network(provider), RefusalReason::NetworkSuspended),
         (Suspect::YoungAccounts, RefusalReason::YoungSuspended),
     ] {
-        now(store.suspend(suspect, Some(at(100)))).unwrap();
+        now(store.suspend(suspension(suspect, Some(at(100))))).unwrap();
         for digest in [1, 2] {
             let refusal = refusal(now(quota.admit(charge(digest, 40))));
             assert_eq!(refusal.reason, reason);
             assert_eq!(refusal.retry_after.unwrap().as_secs(), 60);
             assert_eq!(refusal.status.remaining, 1_008);
         }
-        now(store.suspend(suspect, Some(Timestamp::MAX))).unwrap();
+        now(store.suspend(suspension(suspect, Some(Timestamp::MAX)))).unwrap();
         let forever = refusal(now(quota.admit(charge(1, 40))));
         let young = suspect == Suspect::YoungAccounts;
         // Young accounts grow old.
@@ -178,10 +182,10 @@ fn suspensions_hold_until_they_are_over(store: &impl Store) {
         now(quota.admit(other)).unwrap();
         now(store.sweep(at(40), None, 1)).unwrap();
         assert_eq!(refusal(now(quota.admit(charge(1, 40)))).reason, reason);
-        now(store.suspend(suspect, None)).unwrap();
+        now(store.suspend(suspension(suspect, None))).unwrap();
         assert!(now(quota.admit(charge(1, 40))).unwrap().receipt.replayed);
         // One that is over is forgotten, and means nothing before that either.
-        now(store.suspend(suspect, Some(at(40)))).unwrap();
+        now(store.suspend(suspension(suspect, Some(at(40))))).unwrap();
         now(quota.admit(charge(1, 40))).unwrap();
     }
 }

@@ -54,6 +54,7 @@ pub(super) async fn carry_over<S: Store>(
     let count = request.blinded.len();
     let elements = u32::try_from(count).ok().and_then(NonZeroU32::new);
     let place = service.compute.enter(count)?;
+    service.catch_up(at).await;
     let admission = service
         .quota
         .admit_carry_over(Charge {

@@ -42,7 +42,7 @@ use crate::{
             outlasts,
         },
     },
-    store::{Store, StoreError, evaluations, exposed_by_region},
+    store::{FindingsError, Store, StoreError, evaluations, exposed_by_region},
     timestamp::Timestamp,
 };
 
@@ -64,6 +64,8 @@ enum Refused {
     Words(#[from] WordsError),
     #[error("{0}")]
     Order(#[from] OrderError),
+    #[error("{0}")]
+    Findings(#[from] FindingsError),
     #[error("no incident is open")]
     NoneOpen,
     #[error("several incidents are open: say which one")]
@@ -279,19 +281,23 @@ async fn findings<S: Store>(
         let window = window(&service, &incident, at);
         let store = service.quota.store();
         runtime.block_on(async {
-            Ok::<_, StoreError>(Findings {
+            let (evaluations, head) =
+                evaluations(store, &*service.ledger_keys, &incident, at).await?;
+            Ok::<_, FindingsError>(Findings {
                 service: service.live().publisher.terms().service.as_str().into(),
                 at,
                 outlasts_seconds: window.slot.as_secs(),
-                evaluations: evaluations(store, &incident, at).await?,
+                evaluations,
                 regions: exposed_by_region(store, epoch(&service), window).await?,
                 tally: store.notice_tally(incident.id()).await?,
-                ledger: None,
+                ledger: Some(head.to_string()),
                 incident,
             })
         })
     });
-    let findings = reading.await.unwrap_or(Err(StoreError::Closed));
+    let findings = reading
+        .await
+        .unwrap_or(Err(FindingsError::Store(StoreError::Closed)));
     Ok(findings?)
 }
 

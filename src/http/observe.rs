@@ -10,6 +10,7 @@
 //! | `blindbook_setting_changes_total` | identifiers that got another setting by whoever has their handle |
 //! | `blindbook_key_evaluations` | elements that the current key has evaluated |
 //! | `blindbook_key_warning` | 1 once the key should be rotated |
+//! | `blindbook_ledger_behind_hours` | hours between now and the oldest one that isn't in the ledger: at most 1, and from 25 on nothing is evaluated |
 //! | `blindbook_day_elements{who}` | elements of today: of `everybody`, of `new_accounts` |
 //! | `blindbook_day_limit{who}` | how many there may be today |
 //! | `blindbook_service_warning` | 1 while everybody together has used `service.page_percent` of today's limit |
@@ -53,6 +54,7 @@ pub(super) struct Observer {
     choices: Counter,
     key_evaluations: Gauge,
     key_warning: Gauge,
+    ledger_behind: Gauge,
     service: DayGauges,
     young: DayGauges,
     service_warning: Gauge,
@@ -123,6 +125,7 @@ impl Observer {
             choices: counter(Key::from_static_name("blindbook_setting_changes_total")),
             key_evaluations: gauge("blindbook_key_evaluations"),
             key_warning: gauge("blindbook_key_warning"),
+            ledger_behind: gauge("blindbook_ledger_behind_hours"),
             service: DayGauges::new(&recorder, "everybody"),
             young: DayGauges::new(&recorder, "new_accounts"),
             service_warning: gauge("blindbook_service_warning"),
@@ -219,6 +222,11 @@ impl Observer {
                 counter.increment(1);
             }
         }
+    }
+
+    /// How many hours lie between now and the oldest one that isn't sealed.
+    pub(super) fn sealed(&self, behind: u32) {
+        self.ledger_behind.set(f64::from(behind));
     }
 
     pub(super) fn changed(&self, members: usize) {

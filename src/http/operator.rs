@@ -24,6 +24,9 @@ use crate::{
 /// The longest that the store may take to say how it is.
 const CHECK: Duration = Duration::from_secs(5);
 
+/// Hours that the ledger may be behind.
+const LATE: u32 = 2;
+
 /// What a publication has written.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
@@ -98,7 +101,13 @@ pub(super) async fn ready<S: Store>(State(service): State<Arc<Service<S>>>) -> R
         // Clients would ask for evaluations in an epoch that is over.
         Some(String::from("nothing is published in this epoch yet"))
     } else {
-        check(&service).await.err().map(|error| error.to_string())
+        match check(&service).await {
+            Ok(behind) if behind >= LATE => {
+                Some(format!("the ledger is {behind} hours behind: see the log"))
+            }
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        }
     };
     match missing {
         None => "ready\n".into_response(),
@@ -111,11 +120,17 @@ fn unavailable(why: &impl Display) -> Response {
 }
 
 /// A disk that hangs must not hang the threads that serve, nor whoever asks.
-async fn check<S: Store>(service: &Arc<Service<S>>) -> Result<(), StoreError> {
+///
+/// Returns how many hours the ledger is behind.
+async fn check<S: Store>(service: &Arc<Service<S>>) -> Result<u32, StoreError> {
     let service = Arc::clone(service);
     let runtime = tokio::runtime::Handle::current();
-    let checked =
-        tokio::task::spawn_blocking(move || runtime.block_on(service.quota.store().check()));
+    let checked = tokio::task::spawn_blocking(move || {
+        runtime.block_on(async {
+            service.quota.store().check().await?;
+            service.ledger_behind().await
+        })
+    });
     match tokio::time::timeout(CHECK, checked).await {
         Ok(checked) => checked.unwrap_or(Err(StoreError::Closed)),
         Err(_) => Err(StoreError::Io(String::from("no answer in time"))),

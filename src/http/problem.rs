@@ -396,6 +396,11 @@ impl From<Refusal> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the key has to be rotated",
             ),
+            RefusalReason::LedgerBehind => (
+                "ledger-behind",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the service can't write down what is done",
+            ),
             RefusalReason::ClockWentBack | RefusalReason::ClockJumpedAhead => (
                 "clock",
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -19,7 +19,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer},
 };
 
-use super::{Service, forget::forget, operator_router, router};
+use super::{Service, forget::forget, operator_router, router, seal::seal_hours};
 use crate::store::Store;
 
 /// Time between the moment at which readiness ends and the one at which no more connections are taken: load
@@ -38,8 +38,8 @@ pub struct Listeners {
     pub tls: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
-/// Serves until `stop` is ready; then lets requests under way finish. Meanwhile forgets once an hour what has been
-/// kept about members for long enough.
+/// Serves until `stop` is ready; then lets requests under way finish. Meanwhile seals hours that are over into the ledger, and
+/// forgets once an hour what has been kept about members for long enough.
 ///
 /// When this returns, no handler runs any more: dropping the service closes the store in good order.
 ///
@@ -64,10 +64,12 @@ pub async fn serve<S: Store>(
     let stopping = Arc::clone(&service);
     let control = handle.clone();
     let forgetting = forget(Arc::clone(&service));
+    let sealing = seal_hours(Arc::clone(&service));
     let end = async move {
         tokio::select! {
             () = stop => {}
             never = forgetting => match never {},
+            never = sealing => match never {},
         }
         stopping.stopping.store(true, Ordering::Relaxed);
         tokio::time::sleep(DRAIN).await;

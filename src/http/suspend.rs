@@ -24,7 +24,10 @@ use serde::Deserialize;
 
 use super::{Network, Service, credential::pseudonym, signals};
 use crate::{
-    server::quota::Suspect,
+    server::{
+        ledger::{Month, Suspension},
+        quota::Suspect,
+    },
     store::{Store, StoreError},
     timestamp::Timestamp,
 };
@@ -115,8 +118,15 @@ async fn carry_out<S: Store>(
         Err(Refused::Order(why)) => return refuse(StatusCode::BAD_REQUEST, why),
         Err(Refused::Store(error)) => return unavailable(error),
     };
-    let done: Result<(), StoreError> = service.quota.store().suspend(suspect, until(&order)).await;
-    match done {
+    let now = (service.clock)();
+    let key = match service.ledger_key(Month::of(now), now).await {
+        Ok(key) => key,
+        Err(error) => {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, &std::format!("{error}"));
+        }
+    };
+    let suspension = Suspension::new(suspect, until(&order), now, &key);
+    match service.quota.store().suspend(suspension).await {
         Ok(()) => "done\n".into_response(),
         Err(error) => unavailable(error),
     }

@@ -83,6 +83,15 @@ pub(in crate::server) fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The day since 1970 on which a month begins, 0 for those before (`days_from_civil`).
+pub(in crate::server) fn days(year: u64, month: u64) -> u64 {
+    let year = year.saturating_sub(u64::from(month <= 2));
+    let shifted = if month > 2 { month - 3 } else { month + 9 };
+    let (era, of_era) = (year / 400, year % 400);
+    let day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + (153 * shifted + 2) / 5;
+    (era * 146_097 + day_of_era).saturating_sub(719_468)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,8 +25,11 @@ mod checkpoint;
 mod entry;
 mod key;
 mod month;
+mod seal;
+mod suspension;
 #[cfg(test)]
 mod tests;
+mod topic;
 mod verify;
 
 pub use body::{Body, RotationStep, Totals, Who};
@@ -35,4 +38,7 @@ pub use checkpoint::{BadCheckpoint, Checkpoint};
 pub use entry::{BadEntry, Entry, ExportHeader};
 pub use key::{LedgerKey, Pseudonym};
 pub use month::{BadMonth, Month};
+pub use seal::{SealRows, Sealed, Sealing, seal};
+pub use suspension::Suspension;
+pub use topic::Topic;
 pub use verify::{Fault, Finding, Verifier};

@@ -334,10 +334,16 @@ impl SignedManifest {
             .verify_strict(&[SIGNED_PREFIX, &self.body].concat(), &signature)
             .map_err(|_| BadSignature)?;
         Ok(Manifest {
+            hash: self.hash(),
             claims: self.claims,
-            hash: Sha256::digest(&self.body).into(),
             signed: [&self.body[..], &signature.to_bytes()].concat(),
         })
+    }
+
+    /// [`Manifest::hash`], whoever signed it.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(&self.body).into()
     }
 
     /// What it says, whoever signed it: to be shown to people, not to be relied on.

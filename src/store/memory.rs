@@ -23,15 +23,16 @@ use std::{
 use self::{incident::Incidents, ledger::Ledger, signals::Detection};
 use super::{
     Changed, Findable, Progress, Settled, Store, StoreError, StoredManifest, SweepKey, Swept,
-    signals::SWEEP,
+    append_published, signals::SWEEP,
 };
 use crate::{
     oprf::{Encoding, Epoch, UnblindedElement},
     server::{
         directory::{Audience, BatchOutcome, Member, MemberBatch, MemberRows, change},
+        ledger::{Suspension, append},
         quota::{
-            AccountKey, ChargeOutcome, ChargeRows, Claim, Day, DayRow, Debit, Hour, Meter,
-            QuotaStore, Suspect, charge,
+            AccountKey, ChargeOutcome, ChargeRows, Claim, Day, DayRow, Debit, Meter, QuotaStore,
+            Suspect, charge,
         },
         rotation::Rotation,
     },
@@ -95,6 +96,7 @@ impl Rows {
         if manifest.sequence != next {
             return false;
         }
+        never(append_published(self, &manifest));
         self.manifests.push(manifest);
         self.changed.retain(|_, number| *number > settled.changes);
         self.progress.settled = settled;
@@ -202,11 +204,13 @@ impl Store for MemoryStore {
         Ok(due.len())
     }
 
-    async fn suspend(&self, suspect: Suspect, until: Option<Timestamp>) -> Result<(), StoreError> {
-        let suspended = &mut self.rows()?.suspended;
-        match until {
-            Some(until) => suspended.insert(suspect, until),
-            None => suspended.remove(&suspect),
+    async fn suspend(&self, suspension: Suspension) -> Result<(), StoreError> {
+        let mut rows = self.rows()?;
+        never(append(&mut *rows, suspension.at(), &suspension.entry()));
+        let suspect = *suspension.suspect();
+        match suspension.until() {
+            Some(until) => rows.suspended.insert(suspect, until),
+            None => rows.suspended.remove(&suspect),
         };
         Ok(())
     }
@@ -224,10 +228,6 @@ impl Store for MemoryStore {
             rows.days.retain(|(_, day), _| *day >= oldest);
             rows.suspended.retain(|_, until| *until > at);
             rows.detection.forget(Day::of(at), SWEEP);
-            let oldest = Hour::of(at).oldest_kept();
-            if !rows.incident.is_frozen() {
-                rows.ledger.forget(oldest);
-            }
         }
         let after: Option<BucketKey> = after.and_then(|after| after.try_into().ok());
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

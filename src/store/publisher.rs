@@ -26,9 +26,12 @@ use super::{
 };
 use crate::{
     label::LabelError,
-    server::publish::{
-        Decoys, JoinDelay, Plan, PublishPolicy, Sealer, SetError, SlotTaken, Step, Terms,
-        TermsError, listed, made_at,
+    server::{
+        ledger::{Checkpoint, Head},
+        publish::{
+            Decoys, JoinDelay, Plan, PublishPolicy, Sealer, SetError, SlotTaken, Step, Terms,
+            TermsError, listed, made_at,
+        },
     },
     snapshot::{
         BuildError, FileSource, Manifest, ManifestDraft, ManifestError, ReadError, Segment,
@@ -219,6 +222,18 @@ impl Publisher {
             self.terms.check_continues(last)?;
         }
         Ok(publication)
+    }
+
+    /// Signs where the chain of the ledger has come to; `None` while it has no entries.
+    #[must_use]
+    pub fn checkpoint(&self, head: &Head, at: Timestamp) -> Option<[u8; Checkpoint::LENGTH]> {
+        let checkpoint = Checkpoint {
+            service: self.terms.service.hash(),
+            index: head.next().checked_sub(1)?,
+            hash: *head.hash(),
+            at,
+        };
+        Some(checkpoint.sign(&self.key))
     }
 
     /// Whether every file that a manifest names is there. Of their content only the length is looked at.

@@ -56,7 +56,8 @@ use crate::{
     oprf::{Encoding, Epoch},
     server::{
         directory::{BatchOutcome, MemberBatch, MemberRows, change},
-        quota::{ChargeOutcome, ChargeRows, Debit, QuotaStore, Suspect, charge},
+        ledger::Suspension,
+        quota::{ChargeOutcome, ChargeRows, Debit, QuotaStore, charge},
     },
     timestamp::Timestamp,
 };
@@ -263,9 +264,9 @@ impl Store for RedbStore {
             .await
     }
 
-    async fn suspend(&self, suspect: Suspect, until: Option<Timestamp>) -> Result<(), StoreError> {
+    async fn suspend(&self, suspension: Suspension) -> Result<(), StoreError> {
         self.writer
-            .submit(1, move |tables| tables.suspend(&suspect, until))
+            .submit(1, move |tables| tables.suspend(&suspension))
             .await
     }
 

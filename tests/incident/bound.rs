@@ -27,7 +27,7 @@ use blindbook::{
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    EPOCH, T0, at, labels, lease,
+    EPOCH, T0, at, labels, lease, ledger,
     roles::{now, random_source},
 };
 
@@ -161,6 +161,7 @@ fn play(store: &MemoryStore, events: &[(u64, Event)]) -> World {
                     epoch: EPOCH,
                     at: at(seconds),
                 };
+                now(ledger::seal(store, at(seconds)));
                 let admitted = now(quota.admit(charge)).is_ok();
                 if admitted && ATTACKER.contains(who) {
                     world
@@ -230,7 +231,7 @@ proptest! {
             service: "chat.example".into(),
             at: hours(end),
             outlasts_seconds: window.slot.as_secs(),
-            evaluations: now(evaluations(&store, &incident, hours(end))).unwrap(),
+            evaluations: now(evaluations(&store, &ledger::keys(), &incident, hours(end))).unwrap().0,
             regions: now(exposed_by_region(&store, EPOCH, window)).unwrap(),
             tally: Tally::default(),
             ledger: None,

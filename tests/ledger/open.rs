@@ -14,7 +14,10 @@ use blindbook::{
     store::{Store, StoreError},
 };
 
-use crate::roles::{EPOCH, now};
+use crate::{
+    ledger::suspension,
+    roles::{EPOCH, now},
+};
 
 /// The beginning of an hour.
 const T0: u64 = 1_800_000_000;
@@ -58,7 +61,7 @@ pub(crate) fn every_request_is_counted_in_its_hour(store: &impl Store) {
     assert_eq!(reason(ask(charge(1, 16, 3, 0))), RefusalReason::RequestRate);
     // Somebody suspended decides nothing and isn't counted.
     let suspect = Suspect::Account(AccountKey::new([2; 32]));
-    now(store.suspend(suspect, Some(Timestamp::MAX))).unwrap();
+    now(store.suspend(suspension(suspect, Some(Timestamp::MAX)))).unwrap();
     ask(charge(2, 16, 1, 0)).unwrap_err();
     let registrar = Charge {
         scope: Scope::Enrol,
@@ -164,19 +167,4 @@ pub(crate) fn young_accounts_are_counted_by_network(store: &impl Store) {
             AccountKind::Old
         ]
     );
-}
-
-/// Evidence is kept for a month, and then no longer: the sweep of an hour later has nothing of it.
-pub(crate) fn what_was_done_is_kept_for_a_month(store: &impl Store) {
-    let quota = Quota::new(Policy::default(), store).unwrap();
-    now(quota.admit(charge(1, 16, 1, 0))).unwrap();
-    let month = 31 * 24 * HOUR;
-    for (seconds, kept) in [(20 * 24 * HOUR, 1), (month, 1), (month + HOUR, 0)] {
-        now(quota.admit(charge(1, 16, seconds as u8, seconds))).unwrap();
-        let at = Timestamp::from_secs(T0 + seconds);
-        now(store.sweep(at, None, 9)).unwrap();
-        let rows = now(store.open_activity(hour(0), None, 9)).unwrap();
-        assert_eq!(rows.len(), kept, "after {seconds} s");
-    }
-    assert_eq!(now(store.oldest_open()).unwrap(), Some(hour(20 * 24)));
 }

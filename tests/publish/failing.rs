@@ -10,9 +10,10 @@ use blindbook::{
         detect::Signal,
         directory::{BatchOutcome, Choice, ChoiceOutcome, Identity, MemberBatch, Window},
         incident::{HandOut, Incident, Lease, Notice, NoticeId, Tally},
+        ledger::{Entry, Head, Month, Sealed, Sealing, Suspension, Topic},
         quota::{
             AccountKey, Activity, ChargeOutcome, Debit, Hour, NetworkActivity, NetworkKey,
-            QuotaStore, Suspect,
+            QuotaStore,
         },
         rotation::{self, Rotation, RotationKind},
     },
@@ -92,6 +93,43 @@ impl CanaryStore for Failing {
 }
 
 impl LedgerStore for Failing {
+    async fn begin_ledger(&self, service: [u8; 32]) -> Result<(), StoreError> {
+        self.inner.begin_ledger(service).await
+    }
+
+    async fn ledger_head(&self) -> Result<Head, StoreError> {
+        self.inner.ledger_head().await
+    }
+
+    async fn kept_since(&self) -> Result<Hour, StoreError> {
+        self.inner.kept_since().await
+    }
+
+    async fn ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.inner.ledger(from, limit).await
+    }
+
+    async fn ledger_about(
+        &self,
+        from: (Topic, u64),
+        last: Topic,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.inner.ledger_about(from, last, limit).await
+    }
+
+    async fn seal(&self, sealing: Sealing, at: Timestamp) -> Result<Sealed, StoreError> {
+        self.inner.seal(sealing, at).await
+    }
+
+    async fn note_destroyed(&self, month: Month, at: Timestamp) -> Result<bool, StoreError> {
+        self.inner.note_destroyed(month, at).await
+    }
+
+    async fn latest_charge(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.latest_charge().await
+    }
+
     async fn oldest_open(&self) -> Result<Option<Hour>, StoreError> {
         self.inner.oldest_open().await
     }
@@ -305,8 +343,8 @@ impl Store for Failing {
         self.inner.forget(at, limit).await
     }
 
-    async fn suspend(&self, suspect: Suspect, until: Option<Timestamp>) -> Result<(), StoreError> {
-        self.inner.suspend(suspect, until).await
+    async fn suspend(&self, suspension: Suspension) -> Result<(), StoreError> {
+        self.inner.suspend(suspension).await
     }
 
     async fn sweep(

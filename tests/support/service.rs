@@ -34,7 +34,7 @@ use blindbook::{
         publish::{PublishPolicy, Terms},
     },
     snapshot::{Segment, SignedManifest, SnapshotKey, cheapest_path},
-    store::{KeyKeeper, NextKey, NoKeeper, Publisher, RedbStore, SegmentFolder},
+    store::{DerivedLedgerKeys, KeyKeeper, NextKey, NoKeeper, Publisher, RedbStore, SegmentFolder},
     wire::{
         EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
         RemoveRequest, Setting,
@@ -253,6 +253,8 @@ impl Running {
             .block_on(Service::new(Parts {
                 keeper: keeper.unwrap_or(Arc::new(NoKeeper)),
                 carry_for: setup.carry_for,
+                ledger_keys: Arc::new(DerivedLedgerKeys::new(&mut [11; 32])),
+                checkpoints: None,
                 store: RedbStore::open(&folder.join("store")).unwrap(),
                 evaluator,
                 publisher,

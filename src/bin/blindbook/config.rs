@@ -20,13 +20,14 @@ use blindbook::{
         publish::{PublishPolicy, Terms},
     },
     snapshot::SnapshotKey,
-    store::{Building, Publisher, RedbStore, SegmentFolder, StoreError},
+    store::{Building, CheckpointFile, Publisher, RedbStore, SegmentFolder, StoreError},
 };
 use serde::Deserialize;
 
 use crate::{
     failure::{Failure, RESTORED},
     files,
+    ledger_keys::LedgerKeyFolder,
     seal::{self, Kind, Unlock},
     sealed_keys::SealedKeys,
 };
@@ -49,6 +50,8 @@ pub(crate) struct Config {
     regions: RegionTable,
     #[serde(default)]
     pub(crate) rotation: RotationDays,
+    #[serde(default)]
+    pub(crate) ledger: LedgerFiles,
     #[serde(default)]
     pub(crate) policy: Policy,
     #[serde(default)]
@@ -128,6 +131,23 @@ pub(crate) struct Publish {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RotationDays {
     carry_days: u32,
+}
+
+/// Where what belongs to the ledger and isn't in the store is kept.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LedgerFiles {
+    keys: PathBuf,
+    pub(crate) checkpoints: PathBuf,
+}
+
+impl Default for LedgerFiles {
+    fn default() -> Self {
+        Self {
+            keys: "ledger-keys".into(),
+            checkpoints: "ledger.checkpoints".into(),
+        }
+    }
 }
 
 impl Default for RotationDays {
@@ -287,7 +307,7 @@ impl Config {
         store: impl FnOnce(&Path, &Path) -> Result<S, Failure>,
     ) -> Result<Parts<S>, Failure> {
         let service = self.service_id().map_err(Failure::BadInput)?;
-        let unlock = self.unlock()?;
+        let unlock = Arc::new(self.unlock()?);
         let (mut evaluation, epoch) = seal::open(
             &self.path(&self.keys.evaluation),
             Kind::EvaluationKey,
@@ -311,7 +331,12 @@ impl Config {
             SegmentFolder::open(&folder).map_err(|error| Failure::file(&folder, &error))?;
         let snapshot = SnapshotKey::from_seed(&mut snapshot);
         Ok(Parts {
-            keeper: Arc::new(SealedKeys::new(self.path(&self.keys.evaluation), unlock)),
+            keeper: Arc::new(SealedKeys::new(
+                self.path(&self.keys.evaluation),
+                Arc::clone(&unlock),
+            )),
+            ledger_keys: Arc::new(LedgerKeyFolder::new(self.path(&self.ledger.keys), unlock)),
+            checkpoints: Some(CheckpointFile::new(self.path(&self.ledger.checkpoints))),
             carry_for: self.rotation.carry_for(),
             regions: self.regions()?,
             credentials: self.credentials(&service)?,
@@ -403,6 +428,7 @@ mod tests {
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.publish, Publish::default());
         assert_eq!(config.rotation, RotationDays::default());
+        assert_eq!(config.ledger, LedgerFiles::default());
         assert_eq!(config.publish.policy(), PublishPolicy::default());
     }
 

@@ -14,6 +14,7 @@ mod hex;
 mod incident;
 mod inspect;
 mod keygen;
+mod ledger_keys;
 mod mirror;
 mod operator;
 mod policy;

@@ -4,12 +4,12 @@
 //! offset  size
 //!      0     8   magic "bbsealed"
 //!      8     1   version = 1
-//!      9     1   what is sealed: 1 evaluation key, 2 snapshot key, 3 account pepper, 4 delta of a rotation
+//!      9     1   what is sealed: 1 evaluation key, 2 snapshot key, 3 account pepper, 4 delta of a rotation, 5 key of the ledger
 //!     10     1   under what: 1 passphrase (Argon2id, RFC 9106), 2 key file (HKDF-SHA-256)
 //!     11     1   Argon2 lanes
 //!     12     4   Argon2 memory in KiB; the three are 0 for a key file
 //!     16     4   Argon2 passes
-//!     20     8   epoch of an evaluation key, or the one that a delta leads to; 0 otherwise
+//!     20     8   epoch of an evaluation key, or the one that a delta leads to; number of a month; 0 otherwise
 //!     28    16   salt
 //!     44    48   AES-256-GCM-SIV of the secret, zero nonce (the salt makes each key new), bytes 0 to 43 as
 //!                associated data
@@ -52,6 +52,7 @@ pub(crate) enum Kind {
     SnapshotKey = 2,
     Pepper = 3,
     Delta = 4,
+    LedgerKey = 5,
 }
 
 /// What keys are sealed under.

@@ -15,6 +15,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use blindbook::{
@@ -32,11 +33,11 @@ use crate::{
 /// Keeps the keys of a rotation beside the evaluation key, sealed as that is.
 pub(crate) struct SealedKeys {
     evaluation: PathBuf,
-    unlock: Unlock,
+    unlock: Arc<Unlock>,
 }
 
 impl SealedKeys {
-    pub(crate) fn new(evaluation: PathBuf, unlock: Unlock) -> Self {
+    pub(crate) fn new(evaluation: PathBuf, unlock: Arc<Unlock>) -> Self {
         Self { evaluation, unlock }
     }
 
@@ -57,21 +58,7 @@ impl SealedKeys {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let folder = self.evaluation.parent();
-        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-    }
-
-    fn destroy(&self, path: &Path) -> io::Result<()> {
-        let mut file = match OpenOptions::new().write(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            opened => opened?,
-        };
-        let length = file.metadata()?.len();
-        file.write_all(&vec![0; usize::try_from(length).unwrap_or(0)])?;
-        file.sync_all()?;
-        fs::remove_file(path)?;
-        self.sync()
+        sync_folder_of(&self.evaluation)
     }
 
     fn epoch_in_use(&self) -> io::Result<u64> {
@@ -86,7 +73,7 @@ impl KeyKeeper for SealedKeys {
         let delta = next.delta.as_ref().ok_or(io::ErrorKind::InvalidInput)?;
         // Left by an attempt that ended before the key was there: it leads nowhere.
         if !self.next().try_exists()? {
-            self.destroy(&self.delta())?;
+            destroy(&self.delta())?;
         }
         let epoch = next.epoch.get();
         let seal = |path: &Path, kind, secret: &[u8; 32]| {
@@ -122,7 +109,7 @@ impl KeyKeeper for SealedKeys {
     }
 
     fn destroy_delta(&self) -> io::Result<()> {
-        self.destroy(&self.delta())
+        destroy(&self.delta())
     }
 
     fn promote(&self, epoch: Epoch) -> io::Result<()> {
@@ -137,7 +124,7 @@ impl KeyKeeper for SealedKeys {
             fs::rename(self.next(), &self.evaluation)?;
             self.sync()?;
         }
-        self.destroy(&self.old())
+        destroy(&self.old())
     }
 }
 
@@ -147,7 +134,27 @@ impl fmt::Debug for SealedKeys {
     }
 }
 
-fn failed(failure: Failure) -> io::Error {
+/// Makes durable that there is a file of a name, or none any more.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Overwrites and removes a file, if it is there.
+pub(crate) fn destroy(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let length = file.metadata()?.len();
+    file.write_all(&vec![0; usize::try_from(length).unwrap_or(0)])?;
+    file.sync_all()?;
+    fs::remove_file(path)?;
+    sync_folder_of(path)
+}
+
+pub(crate) fn failed(failure: Failure) -> io::Error {
     io::Error::other(failure.to_string())
 }
 
@@ -159,7 +166,7 @@ mod tests {
     use super::*;
 
     fn keys(folder: &Path) -> SealedKeys {
-        let unlock = Unlock::KeyFile(Zeroizing::new([1; 32]));
+        let unlock = Arc::new(Unlock::KeyFile(Zeroizing::new([1; 32])));
         SealedKeys::new(folder.join("evaluation.key"), unlock)
     }
 

@@ -31,6 +31,10 @@ type Answer<T> = Result<T, Infallible>;
 impl ChargeRows for Rows {
     type Error = Infallible;
 
+    fn oldest_open(&mut self) -> Result<Option<Hour>, Infallible> {
+        Ok(None)
+    }
+
     fn latest(&mut self) -> Answer<Option<Timestamp>> {
         unreachable!()
     }

@@ -13,7 +13,13 @@
 use alloc::vec::Vec;
 
 use super::{Incident, Notice, NoticeId, Tally};
-use crate::{server::quota::Suspect, timestamp::Timestamp};
+use crate::{
+    server::{
+        ledger::{Body, LedgerRows, append},
+        quota::Suspect,
+    },
+    timestamp::Timestamp,
+};
 
 /// How far a notice is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +53,7 @@ pub enum HandOut {
 }
 
 /// The rows that a step reads and writes, inside one atomic step of a store.
-pub trait IncidentRows {
-    /// Why a row can't be read or written.
-    type Error;
-
+pub trait IncidentRows: LedgerRows {
     /// All incidents, ascending by number.
     ///
     /// # Errors
@@ -150,8 +153,31 @@ pub fn open<R: IncidentRows>(rows: &mut R, mut incident: Incident) -> Result<Inc
         return Ok(same.clone());
     }
     incident.id = known.last().map_or(1, |last| last.id + 1);
-    rows.set_incident(&incident)?;
+    record(rows, None, &incident)?;
     Ok(incident)
+}
+
+/// Keeps an incident, with an entry of the ledger for each step that is new.
+fn record<R: IncidentRows>(
+    rows: &mut R,
+    before: Option<&Incident>,
+    after: &Incident,
+) -> Result<(), R::Error> {
+    let earlier = before.map(Incident::steps).unwrap_or_default();
+    let suspects = after.terms().suspects.count();
+    let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    for (step, at) in after.steps() {
+        if earlier.iter().all(|(taken, _)| *taken != step) {
+            let entry = Body::Incident {
+                incident: after.id,
+                step,
+                accounts: count(suspects.accounts),
+                networks: count(suspects.networks),
+            };
+            append(rows, at, &entry)?;
+        }
+    }
+    rows.set_incident(after)
 }
 
 /// Replaces an incident, if it is still as it was `before`; `false`, and nothing is changed, if it isn't.
@@ -183,7 +209,7 @@ pub fn replace<R: IncidentRows>(
             }
         }
     }
-    rows.set_incident(after)?;
+    record(rows, Some(before), after)?;
     Ok(true)
 }
 
@@ -197,7 +223,7 @@ pub fn rotated<R: IncidentRows>(rows: &mut R, at: Timestamp) -> Result<(), R::Er
         let mut after = before.clone();
         after.learn_of_rotation(at);
         if after != before {
-            rows.set_incident(&after)?;
+            record(rows, Some(&before), &after)?;
         }
     }
     Ok(())

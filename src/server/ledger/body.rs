@@ -285,17 +285,28 @@ impl Body {
         Self::Charges { hour, rows }
     }
 
-    /// The step that has led a rotation to where it is.
+    /// The step that a rotation takes, if it is one; `None` in place of a rotation for one that doesn't exist yet, or not any more.
     #[must_use]
-    pub fn rotation(rotation: &Rotation) -> Self {
-        Self::Rotation {
+    pub fn rotation(before: Option<&Rotation>, after: Option<&Rotation>) -> Option<Self> {
+        let of = |rotation: &Rotation, step| Self::Rotation {
             from: rotation.from,
             kind: rotation.kind,
-            step: match rotation.phase {
+            step,
+        };
+        let reached = |rotation: &Rotation| {
+            let step = match rotation.phase {
                 Phase::Rekeying { .. } => RotationStep::Begun,
                 Phase::Window(_) => RotationStep::Window,
                 Phase::Ending => RotationStep::Ending,
-            },
+            };
+            of(rotation, step)
+        };
+        match (before, after) {
+            (Some(before), None) => Some(of(before, RotationStep::Finished)),
+            (before, after) => {
+                let step = after.map(reached);
+                step.filter(|step| before.map(reached).as_ref() != Some(step))
+            }
         }
     }
 

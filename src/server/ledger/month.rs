@@ -2,7 +2,10 @@
 
 use core::{fmt, str::FromStr};
 
-use crate::server::{Timestamp, date::civil};
+use crate::server::{
+    Timestamp,
+    date::{civil, days},
+};
 
 /// A month of the Gregorian calendar, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +25,13 @@ impl Month {
     pub fn of(at: Timestamp) -> Self {
         let (year, month, _) = civil(at.as_micros() / 86_400_000_000);
         Self(u32::try_from(year * 12 + month - 1).unwrap_or(u32::MAX))
+    }
+
+    /// When it begins.
+    #[must_use]
+    pub fn begin(self) -> Timestamp {
+        let days = days(u64::from(self.0 / 12), u64::from(self.0 % 12) + 1);
+        Timestamp::from_secs(days.saturating_mul(86_400))
     }
 
     /// Takes the number of a month: twelve times its year, and 0 for January.
@@ -89,6 +99,9 @@ mod tests {
             (1_798_761_600, "2027-01"),
         ] {
             let month = Month::of(Timestamp::from_secs(seconds));
+            assert_eq!(Month::of(month.begin()), month);
+            let before = month.begin().as_micros().saturating_sub(1);
+            assert!(seconds == 0 || Month::of(Timestamp::from_micros(before)) < month);
             assert_eq!(month.to_string(), text);
             assert_eq!(text.parse(), Ok(month));
         }

@@ -1,6 +1,6 @@
 //! What accounts do in an hour: counts, as evidence.
 //!
-//! A row is written in the step that takes the debit, and kept for [`Hour::KEPT`] hours.
+//! A row is written in the step that takes the debit, and kept until the hour is over and [sealed](crate::server::ledger::seal()).
 
 use super::{ChargeRows, Debit, gcra::HOUR};
 use crate::server::Timestamp;
@@ -10,8 +10,8 @@ use crate::server::Timestamp;
 pub struct Hour(u32);
 
 impl Hour {
-    /// For how many hours it is kept what was done in one: 31 days.
-    pub const KEPT: u32 = 31 * 24;
+    /// How many hours later one has to be sealed, or nothing is evaluated: a day.
+    pub const LATEST_SEALED: u32 = 24;
 
     /// The hour of a point in time.
     #[must_use]
@@ -29,12 +29,6 @@ impl Hour {
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
-    }
-
-    /// The oldest hour of which something is kept in this one.
-    #[must_use]
-    pub const fn oldest_kept(self) -> Self {
-        Self(self.0.saturating_sub(Self::KEPT))
     }
 
     /// When it begins.

@@ -3,12 +3,15 @@
 use core::time::Duration;
 
 use super::{
-    Bucket, ChargeOutcome, ChargeRows, Claim, Day, DayRow, Debit, Draw, Meter, MeterRule, Purpose,
-    QuotaStatus, Receipt, Refusal, RefusalReason, Shares, Suspect, Usage,
+    Bucket, ChargeOutcome, ChargeRows, Claim, Day, DayRow, Debit, Draw, Hour, Meter, MeterRule,
+    Purpose, QuotaStatus, Receipt, Refusal, RefusalReason, Shares, Suspect, Usage,
     activity::{Asked, record},
     meter::day_row,
 };
 use crate::server::Timestamp;
+
+/// When whoever is refused because of the ledger comes back.
+const SEALED_SOON: Duration = Duration::from_secs(60);
 
 /// Decides on a charge and takes the debit: the single charging function of the service.
 ///
@@ -17,11 +20,13 @@ use crate::server::Timestamp;
 /// 1. *Clock.* A little behind the latest charge counts as that time; so a clock that goes back gives
 ///    nothing. Further off, either way, everything is refused and nothing changes. A jump ahead within the
 ///    limit fills each bucket, once.
-/// 2. *Suspensions*, of the account, of its network, of all young accounts.
-/// 3. *Request rate.* Refused requests are drawn too, from here on: guessing at the quota isn't free.
-/// 4. *Repeated request.* Within 24 hours: admitted, and no elements are drawn.
-/// 5. *Size*, *key budget*.
-/// 6. *Elements*: of the account; of its networks and of all young accounts while it is young; of everybody. All
+/// 2. *Ledger.* While anything that was charged more than [a day](Hour::LATEST_SEALED) ago isn't sealed, nothing is
+///    evaluated: what can't be written down doesn't happen.
+/// 3. *Suspensions*, of the account, of its network, of all young accounts.
+/// 4. *Request rate.* Refused requests are drawn too, from here on: guessing at the quota isn't free.
+/// 5. *Repeated request.* Within 24 hours: admitted, and no elements are drawn.
+/// 6. *Size*, *key budget*.
+/// 7. *Elements*: of the account; of its networks and of all young accounts while it is young; of everybody. All
 ///    draws are decided before the first one is written, and either all are written or none. A carry-over is drawn from the
 ///    account's [`Claim`] instead, and from nothing else.
 ///
@@ -50,6 +55,10 @@ pub fn charge<R: ChargeRows>(rows: &mut R, debit: &Debit) -> Result<ChargeOutcom
     }
     if debit.at > latest.saturating_add(debit.clock_ahead) {
         return refuse(RefusalReason::ClockJumpedAhead, None);
+    }
+    let open = rows.oldest_open()?;
+    if open.is_some_and(|open| Hour::of(now).since(open) > Hour::LATEST_SEALED) {
+        return refuse(RefusalReason::LedgerBehind, Some(SEALED_SOON));
     }
     if let Some((reason, until)) = suspension(rows, debit, now)? {
         let wait = (until < Timestamp::MAX).then(|| until.saturating_since(now));

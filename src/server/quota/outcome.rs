@@ -71,6 +71,8 @@ pub enum RefusalReason {
     YoungElements,
     /// All accounts together have discovered what they may today. A request was taken.
     ServiceElements,
+    /// What was charged more than a day ago isn't in the ledger yet. Nothing was taken.
+    LedgerBehind,
     /// The operator has suspended the account. Nothing was taken.
     AccountSuspended,
     /// The operator has suspended the network. Nothing was taken.
@@ -103,6 +105,7 @@ impl fmt::Display for RefusalReason {
             }
             Self::YoungElements => f.write_str("new accounts have used what they may today"),
             Self::ServiceElements => f.write_str("all accounts have used what they may today"),
+            Self::LedgerBehind => f.write_str("the ledger is more than a day behind"),
             Self::AccountSuspended => f.write_str("the account is suspended"),
             Self::NetworkSuspended => f.write_str("the network is suspended"),
             Self::YoungSuspended => f.write_str("new accounts are suspended"),

@@ -34,6 +34,13 @@ pub trait ChargeRows {
     /// The row can't be read.
     fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, Self::Error>;
 
+    /// The oldest hour of which something isn't sealed into the [ledger](crate::server::ledger) yet.
+    ///
+    /// # Errors
+    ///
+    /// The row can't be read.
+    fn oldest_open(&mut self) -> Result<Option<Hour>, Self::Error>;
+
     /// When a request was charged, if that was within 24 hours before `now`.
     ///
     /// # Errors

@@ -97,8 +97,6 @@ impl IncidentStore for MemoryStore {
 }
 
 impl IncidentRows for Rows {
-    type Error = Infallible;
-
     fn incidents(&mut self) -> Result<Vec<Incident>, Infallible> {
         Ok(self.incident.incidents.values().cloned().collect())
     }

@@ -24,6 +24,10 @@ impl ChargeRows for Rows {
         Ok(None)
     }
 
+    fn oldest_open(&mut self) -> Result<Option<Hour>, Self::Error> {
+        Ok(self.ledger.oldest_open())
+    }
+
     fn level(&mut self, bucket: &Bucket) -> Result<Option<Timestamp>, Self::Error> {
         Ok(self.levels.get(&bucket.encode()).copied())
     }

@@ -8,6 +8,7 @@ use crate::{
     server::{
         directory::MemberRows,
         incident::rotated,
+        ledger::{Body, append},
         quota::AccountKey,
         rotation::{Phase, Rotation, RotationKind, Window},
     },
@@ -21,6 +22,14 @@ impl Rows {
         let rotation = self.rotation.as_ref();
         let rotation = rotation.filter(|rotation| !rotation.is_switched());
         rotation.map(|rotation| rotation.from)
+    }
+
+    fn set_rotation(&mut self, rotation: Option<Rotation>) {
+        if let Some(step) = Body::rotation(self.rotation.as_ref(), rotation.as_ref()) {
+            let latest = self.latest.unwrap_or(Timestamp::from_micros(0));
+            never(append(self, latest, &step));
+        }
+        self.rotation = rotation;
     }
 
     /// The oldest epoch that somebody's evaluations still count of.
@@ -73,7 +82,7 @@ impl Rows {
             *after = end.after;
             *done += end.members;
             *complete = end.complete;
-            self.rotation = Some(rotation);
+            self.set_rotation(Some(rotation));
         }
     }
 }
@@ -88,7 +97,7 @@ impl RotationStore for MemoryStore {
         let Some(to) = from.next().filter(|_| rows.rotation.is_none()) else {
             return Ok(false);
         };
-        rows.rotation = Some(Rotation {
+        rows.set_rotation(Some(Rotation {
             from,
             to,
             kind,
@@ -97,17 +106,21 @@ impl RotationStore for MemoryStore {
                 done: 0,
                 complete: false,
             },
-        });
+        }));
         Ok(true)
     }
 
     async fn harden_rotation(&self) -> Result<bool, StoreError> {
         let mut rows = self.rows()?;
-        let rotation = rows.rotation.as_mut();
-        let rotation = rotation.filter(|rotation| !rotation.is_switched());
-        Ok(rotation
-            .map(|rotation| rotation.kind = RotationKind::Hard)
-            .is_some())
+        let rotation = rows.rotation.clone();
+        let Some(rotation) = rotation.filter(|rotation| !rotation.is_switched()) else {
+            return Ok(false);
+        };
+        rows.set_rotation(Some(Rotation {
+            kind: RotationKind::Hard,
+            ..rotation
+        }));
+        Ok(true)
     }
 
     async fn to_rekey(
@@ -166,7 +179,7 @@ impl RotationStore for MemoryStore {
         }
         rows.epoch = rotation.to;
         rotation.phase = window.map_or(Phase::Ending, Phase::Window);
-        rows.rotation = Some(rotation);
+        rows.set_rotation(Some(rotation));
         if let Some(at) = hard {
             never(rotated(&mut *rows, at));
         }
@@ -176,7 +189,7 @@ impl RotationStore for MemoryStore {
     async fn end_window(&self, at: Option<Timestamp>) -> Result<bool, StoreError> {
         let mut rows = self.rows()?;
         let latest = rows.latest;
-        let Some(rotation) = rows.rotation.as_mut() else {
+        let Some(mut rotation) = rows.rotation.clone() else {
             return Ok(false);
         };
         let window = match &rotation.phase {
@@ -188,6 +201,7 @@ impl RotationStore for MemoryStore {
         let over = at.is_none_or(|at| at >= window.carry_until);
         if over {
             rotation.phase = Phase::Ending;
+            rows.set_rotation(Some(rotation));
         }
         Ok(over)
     }

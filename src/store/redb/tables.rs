@@ -23,7 +23,8 @@
 //! rekey_again  N[32]                                  -
 //! ```
 //!
-//! Those of incidents are drawn in [`incident`], those of detection in [`detect`].
+//! Those of incidents are drawn in [`incident`], those of detection in [`detect`], those of the chain of the
+//! ledger in [`chain`].
 //!
 //! Who can't be found has no row in `findable`. That and `changed` is all that publishing reads. A row of `changed` counts
 //! while its number is greater than "settled"; `since` is when the member became findable.
@@ -37,6 +38,7 @@
 //! Files of earlier versions are [taken over](takeover).
 
 mod accounts;
+mod chain;
 mod detect;
 mod incident;
 mod labelled;
@@ -53,14 +55,15 @@ use std::{collections::BTreeMap, mem};
 use redb::{ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use self::{
-    accounts::Held, detect::DetectTables, incident::IncidentTables, ledger::HourKey,
-    rotation::RotationRow,
+    accounts::Held, chain::LedgerTables, detect::DetectTables, incident::IncidentTables,
+    ledger::HourKey, rotation::RotationRow,
 };
 pub(super) use self::{
+    chain::{entries, entries_about, kept_since, ledger_head, oldest_open},
     detect::{canaries, signals},
     incident::{incidents, notice_tally},
     labelled::labelled,
-    ledger::{oldest_open, open_activity, open_network_activity},
+    ledger::{open_activity, open_network_activity},
     members::{between, changed, findable},
     published::{latest_manifest, progress},
     quota::{evaluations, latest, spent_rows},
@@ -70,7 +73,7 @@ pub(super) use self::{
 use super::store_error;
 use crate::{
     oprf::{Encoding, Epoch},
-    server::quota::{Activity, DayRow, NetworkActivity},
+    server::quota::{Activity, DayRow, Hour, NetworkActivity},
     store::StoreError,
     timestamp::Timestamp,
 };
@@ -130,6 +133,7 @@ pub(super) struct Tables<'a> {
     manifests: Table<'a, u64, &'static [u8]>,
     incident: IncidentTables<'a>,
     detect: DetectTables<'a>,
+    ledger: LedgerTables<'a>,
     rotation: Table<'a, (), RotationRow>,
     rekey_again: Table<'a, Encoding, ()>,
     hot: Hot,
@@ -146,6 +150,8 @@ struct Hot {
     days: BTreeMap<(u8, u32), DayRow>,
     activity: BTreeMap<HourKey, Activity>,
     network_activity: BTreeMap<HourKey, NetworkActivity>,
+    /// The oldest hour of the tables that isn't sealed, if that was looked up.
+    oldest: Option<Option<Hour>>,
     /// The epoch of which members are being rekeyed, if that was looked up.
     rekeying: Option<Option<Epoch>>,
     /// Until when it isn't known what was charged, if that was looked up.
@@ -173,6 +179,7 @@ impl<'a> Tables<'a> {
                 manifests: transaction.open_table(MANIFESTS)?,
                 incident: IncidentTables::open(transaction)?,
                 detect: DetectTables::open(transaction)?,
+                ledger: LedgerTables::open(transaction)?,
                 rotation: transaction.open_table(ROTATION)?,
                 rekey_again: transaction.open_table(REKEY_AGAIN)?,
                 hot: Hot::default(),
@@ -191,6 +198,7 @@ impl<'a> Tables<'a> {
             days,
             activity,
             network_activity,
+            oldest: _,
             rekeying: _,
             lost_until: _,
         } = mem::take(&mut self.hot);

@@ -22,7 +22,7 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{EvaluationKey, Evaluator, directory::Regions, policy::Policy, publish::Terms},
     snapshot::{SnapshotKey, SnapshotPublicKey},
-    store::{NoKeeper, Pace, Publisher, RedbStore, SegmentFolder},
+    store::{DerivedLedgerKeys, NoKeeper, Pace, Publisher, RedbStore, SegmentFolder},
 };
 use rand::{TryRng, rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
@@ -82,6 +82,8 @@ impl DemoService {
             evaluator,
             keeper: Arc::new(NoKeeper),
             carry_for: Duration::ZERO,
+            ledger_keys: Arc::new(DerivedLedgerKeys::new(&mut rand::random())),
+            checkpoints: None,
             publisher: Publisher::new(terms, snapshot, segments),
             policy: Policy::default(),
             credentials: Credentials::shared_secret(&name, secret.as_slice())

@@ -149,6 +149,11 @@ impl Rows {
 impl ChargeRows for Rows {
     type Error = Infallible;
 
+    /// The world closes each hour when it is over.
+    fn oldest_open(&mut self) -> Result<Option<Hour>, Infallible> {
+        Ok(None)
+    }
+
     fn latest(&mut self) -> Result<Option<Timestamp>, Infallible> {
         Ok(self.latest)
     }

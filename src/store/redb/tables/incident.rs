@@ -105,8 +105,6 @@ impl Tables<'_> {
 }
 
 impl IncidentRows for Tables<'_> {
-    type Error = StoreError;
-
     fn incidents(&mut self) -> Result<Vec<Incident>, StoreError> {
         all(&self.incident.incidents)
     }
@@ -120,7 +118,7 @@ impl IncidentRows for Tables<'_> {
     }
 
     fn set_suspended(&mut self, suspect: Suspect, suspended: bool) -> Result<(), StoreError> {
-        self.suspend(&suspect, suspended.then_some(Timestamp::MAX))
+        self.set_suspension(&suspect, suspended.then_some(Timestamp::MAX))
     }
 
     fn lease(&mut self, incident: u64) -> Result<Option<Lease>, StoreError> {

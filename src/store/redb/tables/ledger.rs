@@ -1,8 +1,8 @@
-//! The rows of the ledger.
+//! The rows of hours that are open.
 
 use std::{ops::Bound, vec::Vec};
 
-use redb::{ReadTransaction, ReadableTable, TableDefinition};
+use redb::{ReadTransaction, TableDefinition};
 
 use super::{ACTIVITY, NETWORK_ACTIVITY, damaged};
 use crate::{
@@ -32,13 +32,6 @@ pub(super) fn hour_of(key: &HourKey) -> Hour {
 
 pub(super) fn activity(bytes: &[u8; Activity::ENCODED]) -> Result<Activity, StoreError> {
     Activity::decode(bytes).ok_or_else(|| damaged("an hour's activity"))
-}
-
-pub(in crate::store::redb) fn oldest_open(
-    read: &ReadTransaction,
-) -> Result<Option<Hour>, StoreError> {
-    let table = read.open_table(ACTIVITY).map_err(store_error)?;
-    Ok(table.first()?.map(|(key, _)| hour_of(&key.value())))
 }
 
 pub(in crate::store::redb) fn open_activity(

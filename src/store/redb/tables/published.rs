@@ -3,7 +3,9 @@
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::{CHANGES, DECOYS_FROM, DECOYS_TO, FINDABLE, MANIFESTS, META, SETTLED, Tables, number};
-use crate::store::{Progress, Settled, StoreError, StoredManifest, redb::store_error};
+use crate::store::{
+    Progress, Settled, StoreError, StoredManifest, append_published, redb::store_error,
+};
 
 impl Tables<'_> {
     pub(in crate::store::redb) fn append_manifest(
@@ -18,6 +20,7 @@ impl Tables<'_> {
         if manifest.sequence != next {
             return Ok(false);
         }
+        append_published(self, manifest)?;
         self.manifests.insert(next, manifest.bytes.as_slice())?;
         for (name, number) in [
             (SETTLED, settled.changes),

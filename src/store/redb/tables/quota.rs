@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     oprf::Epoch,
+    server::ledger::{Suspension, append},
     server::quota::{
         AccountKey, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter, NetworkActivity,
         NetworkKey, ReplayKey, Suspect,
@@ -21,6 +22,14 @@ use crate::{
 
 impl Tables<'_> {
     pub(in crate::store::redb) fn suspend(
+        &mut self,
+        suspension: &Suspension,
+    ) -> Result<(), StoreError> {
+        self.set_suspension(suspension.suspect(), suspension.until())?;
+        append(self, suspension.at(), &suspension.entry())
+    }
+
+    pub(super) fn set_suspension(
         &mut self,
         suspect: &Suspect,
         until: Option<Timestamp>,
@@ -58,21 +67,12 @@ impl Tables<'_> {
         Ok(self.networks.get(network)?.map(|level| level.value()))
     }
 
-    /// Forgets days that no baseline needs any more and suspensions that are over, and, unless an incident is open, what was
-    /// done in hours long ago.
+    /// Forgets days that no baseline needs any more, suspensions that are over, and what detection doesn't look for any more.
     pub(in crate::store::redb) fn forget_past(&mut self, at: Timestamp) -> Result<(), StoreError> {
         let oldest = Day::of(at).oldest_needed().get();
         self.days.retain(|(_, day), _| day >= oldest)?;
         self.suspended.retain(|_, until| until > at.as_micros())?;
         self.detect.forget(Day::of(at), SWEEP)?;
-        if self.is_frozen()? {
-            return Ok(());
-        }
-        let oldest = Hour::of(at).oldest_kept();
-        self.activity
-            .retain_in(..hour_key(oldest, &[0; 32]), |_, _| false)?;
-        self.network_activity
-            .retain_in(..hour_key(oldest, &[0; 32]), |_, _| false)?;
         Ok(())
     }
 }
@@ -185,6 +185,10 @@ impl ChargeRows for Tables<'_> {
         Ok(Some(level)
             .filter(|level| *level > 0)
             .map(Timestamp::from_micros))
+    }
+
+    fn oldest_open(&mut self) -> Result<Option<Hour>, StoreError> {
+        self.oldest_unsealed()
     }
 
     fn charged(

@@ -13,6 +13,7 @@ use crate::{
     server::{
         directory::{Change, MemberRows, Residence, Setting, apply},
         incident::Period,
+        ledger::{Body, append},
         quota::{ChargeRows, Meter},
         rotation::{Phase, Rotation, RotationKind},
     },
@@ -95,6 +96,11 @@ impl Tables<'_> {
         self.meta.insert(LOST_SINCE, since.as_micros())?;
         self.meta.insert(LOST_UNTIL, at.as_micros())?;
         self.hot.lost_until = None;
+        let restored = Body::Restored {
+            taken: acceptance.seen.commits,
+            kept: number(&self.meta, COMMITS)?,
+        };
+        append(self, at, &restored)?;
         self.set_latest(at)?;
         let evaluations = self.evaluations(epoch)?;
         self.set_evaluations(epoch, evaluations.saturating_add(acceptance.evaluations))?;
@@ -153,10 +159,10 @@ impl Tables<'_> {
             phase: Phase::Ending,
         });
         if let Some(rotation) = switched.or(unknown) {
-            self.set_rotation(&Rotation {
+            self.set_rotation(Some(&Rotation {
                 phase: Phase::Ending,
                 ..rotation
-            })?;
+            }))?;
         }
         Ok(())
     }

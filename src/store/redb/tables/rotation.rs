@@ -17,6 +17,7 @@ use crate::{
     server::{
         directory::{Member, MemberRows},
         incident::rotated,
+        ledger::{Body, append},
         quota::{AccountKey, ChargeRows},
         rotation::{Phase, Rotation, RotationKind, Window},
     },
@@ -104,8 +105,15 @@ impl Tables<'_> {
         read_rotation(&self.rotation)
     }
 
-    pub(super) fn set_rotation(&mut self, rotation: &Rotation) -> Result<(), StoreError> {
-        self.rotation.insert((), encode(rotation))?;
+    pub(super) fn set_rotation(&mut self, rotation: Option<&Rotation>) -> Result<(), StoreError> {
+        if let Some(step) = Body::rotation(self.rotation()?.as_ref(), rotation) {
+            let latest = self.latest()?.unwrap_or(Timestamp::from_micros(0));
+            append(self, latest, &step)?;
+        }
+        match rotation {
+            Some(rotation) => self.rotation.insert((), encode(rotation))?,
+            None => self.rotation.remove(())?,
+        };
         self.hot.rekeying = None;
         Ok(())
     }
@@ -134,7 +142,7 @@ impl Tables<'_> {
         let Some(to) = from.next().filter(|_| matches!(self.rotation(), Ok(None))) else {
             return Ok(false);
         };
-        self.set_rotation(&Rotation {
+        self.set_rotation(Some(&Rotation {
             from,
             to,
             kind,
@@ -143,7 +151,7 @@ impl Tables<'_> {
                 done: 0,
                 complete: false,
             },
-        })?;
+        }))?;
         Ok(true)
     }
 
@@ -152,10 +160,10 @@ impl Tables<'_> {
         let Some(rotation) = rotation else {
             return Ok(false);
         };
-        self.set_rotation(&Rotation {
+        self.set_rotation(Some(&Rotation {
             kind: RotationKind::Hard,
             ..rotation
-        })?;
+        }))?;
         Ok(true)
     }
 
@@ -218,7 +226,7 @@ impl Tables<'_> {
         *after = end.after;
         *done = done.saturating_add(end.members);
         *complete = end.complete;
-        self.set_rotation(&rotation)
+        self.set_rotation(Some(&rotation))
     }
 
     pub(in crate::store::redb) fn switch_epoch(
@@ -244,10 +252,10 @@ impl Tables<'_> {
         if let (None, Some(at)) = (window, manifest.published_at()) {
             rotated(self, at)?;
         }
-        self.set_rotation(&Rotation {
+        self.set_rotation(Some(&Rotation {
             phase: window.map_or(Phase::Ending, Phase::Window),
             ..rotation
-        })?;
+        }))?;
         Ok(Switched::Done)
     }
 
@@ -269,10 +277,10 @@ impl Tables<'_> {
                 return Ok(false);
             }
         }
-        self.set_rotation(&Rotation {
+        self.set_rotation(Some(&Rotation {
             phase: Phase::Ending,
             ..rotation
-        })?;
+        }))?;
         Ok(true)
     }
 
@@ -328,8 +336,7 @@ impl Tables<'_> {
     pub(in crate::store::redb) fn finish_rotation(&mut self) -> Result<(), StoreError> {
         let rotation = self.rotation()?;
         if rotation.is_some_and(|rotation| rotation.phase == Phase::Ending) {
-            self.rotation.remove(())?;
-            self.hot.rekeying = None;
+            self.set_rotation(None)?;
         }
         Ok(())
     }

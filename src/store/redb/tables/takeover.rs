@@ -23,15 +23,17 @@ use super::{
     accounts::{AccountRow, Holder, request_of, stored},
     damaged,
     labelled::label_key,
+    ledger::hour_of,
     number,
 };
 use crate::{
     oprf::Epoch,
-    server::quota::{Claim, ReplayKey},
+    server::quota::{Claim, Hour, ReplayKey},
     store::{
         REPLAY_MEMORY, StoreError,
         redb::{member, store_error},
     },
+    timestamp::Timestamp,
 };
 
 /// Changes that are taken for granted where none were noted: more than any set has members.
@@ -54,6 +56,7 @@ const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new(
 impl Tables<'_> {
     /// Makes a file of an earlier version one of this version, but for the stamp.
     pub(super) fn take_over(&mut self, version: u64) -> Result<(), StoreError> {
+        self.forgot_hours()?;
         if version < 2 {
             self.meta.insert(CHANGES, UNKNOWN_CHANGES)?;
         }
@@ -63,6 +66,14 @@ impl Tables<'_> {
             self.label_by_epoch()?;
         }
         self.gather_accounts()
+    }
+
+    /// What accounts did was forgotten after a month, or never written.
+    fn forgot_hours(&mut self) -> Result<(), StoreError> {
+        let oldest = self.activity.first()?.map(|(key, _)| hour_of(&key.value()));
+        let latest = Timestamp::from_micros(number(&self.meta, "latest")?);
+        let next = Hour::new(Hour::of(latest).get().saturating_add(1));
+        self.ledger.set_since(oldest.unwrap_or(next))
     }
 
     fn label_members(&mut self) -> Result<(), StoreError> {

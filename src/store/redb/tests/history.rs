@@ -9,9 +9,16 @@ use super::*;
 use crate::{
     label::LabelLength,
     oprf::ServiceId,
-    server::{Evaluator, publish},
+    server::{
+        Evaluator,
+        detect::DetectRules,
+        ledger::{Month, Sealed, Sealing},
+        publish,
+    },
     snapshot::SnapshotKey,
-    store::{Publisher, RestoreError, RestoreTerms, RestoredStore, SegmentFolder},
+    store::{
+        DerivedLedgerKeys, LedgerKeys, LedgerStore, Publisher, RestoreError, RestoreTerms, RestoredStore, SegmentFolder,
+    },
 };
 
 const EPOCH: Epoch = Epoch::new(1);
@@ -39,6 +46,24 @@ enum Event {
     Backup,
     /// One of the copies is put in its place.
     Restore(usize),
+}
+
+/// Seals what is over. A disk that fails meanwhile has closed the store, which the next one who asks finds.
+fn seal(store: &RedbStore, at: Timestamp) {
+    let keys = DerivedLedgerKeys::new(&mut [1; 32]);
+    let mut month = Month::of(at);
+    loop {
+        let sealing = Sealing {
+            rules: DetectRules::default(),
+            refill_per_day: 96,
+            key: keys.key(month).unwrap(),
+        };
+        match wait(store.seal(sealing, at)) {
+            Ok(Sealed::OtherMonth(other)) => month = other,
+            Ok(Sealed::Page { .. }) => {}
+            _ => return,
+        }
+    }
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -151,6 +176,7 @@ impl History {
             at: self.at(),
         };
         let store = self.store.as_ref().unwrap();
+        seal(store, self.at());
         match wait(store.charge(self.policy.debit(charge))) {
             Ok(ChargeOutcome::Admitted(receipt)) => {
                 self.first = self.first.min(self.clock);
