@@ -21,6 +21,8 @@
 //! POST   /canary /canary/touched         members who don't exist, on the operators' listener
 //! GET    /incident                      incidents, on the operators' listener
 //! POST   /incident/{open,contain,report,list,notices,told,close}
+//! GET    /ledger                        the ledger's entries, `?from` an index on, on the operators' listener
+//! POST   /ledger/shred                  destroys the key of a month, on the operators' listener
 //! GET    /rotate                        how far a rotation has come, on the operators' listener
 //! POST   /rotate                        rotates the key; with `?hard` after an incident
 //! ```
@@ -44,6 +46,7 @@ pub mod credential;
 mod evaluate;
 mod forget;
 mod incident;
+mod ledger;
 mod members;
 mod observe;
 mod operator;
@@ -70,6 +73,7 @@ use std::{
 
 pub use self::{
     incident::{HandedNotice, HandedOut, IncidentStatus, NoticeList},
+    ledger::Shredded,
     observe::ObserveError,
     operator::{PublicationReport, WrittenSegment},
     origin::{BadNetwork, Network, Proxies},

@@ -15,7 +15,7 @@ use axum::{
 };
 
 use super::{
-    Service, canary, carry_over, evaluate, incident, members, operator,
+    Service, canary, carry_over, evaluate, incident, ledger, members, operator,
     problem::{Name, Problem},
     published, rotation, setting, signals, suspend,
 };
@@ -73,6 +73,8 @@ pub fn operator_router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/canary/touched", post(canary::touched::<S>))
         .route("/suspend", post(suspend::suspend::<S>))
         .route("/lift", post(suspend::lift::<S>))
+        .route("/ledger", get(ledger::export::<S>))
+        .route("/ledger/shred", post(ledger::shred::<S>))
         .merge(incidents())
         .layer(from_fn(no_pages))
         .with_state(service)

@@ -65,7 +65,8 @@ pub async fn evaluations<S: Store>(
     let harvest = incident.harvest(now);
     let (first, last) = (Hour::of(harvest.since), Hour::of(harvest.until));
     let lost = store.lost().await?;
-    let lost = lost.is_some_and(|lost| Hour::of(lost.since) <= last && Hour::of(lost.until) >= first);
+    let lost =
+        lost.is_some_and(|lost| Hour::of(lost.since) <= last && Hour::of(lost.until) >= first);
     let kept = store.kept_since().await? <= first && !lost;
     let mut attempts = 0;
     loop {

@@ -34,7 +34,10 @@ use blindbook::{
         publish::{PublishPolicy, Terms},
     },
     snapshot::{Segment, SignedManifest, SnapshotKey, cheapest_path},
-    store::{DerivedLedgerKeys, KeyKeeper, NextKey, NoKeeper, Publisher, RedbStore, SegmentFolder},
+    store::{
+        CheckpointFile, DerivedLedgerKeys, KeyKeeper, NextKey, NoKeeper, Publisher, RedbStore,
+        SegmentFolder,
+    },
     wire::{
         EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
         RemoveRequest, Setting,
@@ -254,7 +257,7 @@ impl Running {
                 keeper: keeper.unwrap_or(Arc::new(NoKeeper)),
                 carry_for: setup.carry_for,
                 ledger_keys: Arc::new(DerivedLedgerKeys::new(&mut [11; 32])),
-                checkpoints: None,
+                checkpoints: Some(CheckpointFile::new(folder.join("ledger.checkpoints"))),
                 store: RedbStore::open(&folder.join("store")).unwrap(),
                 evaluator,
                 publisher,

@@ -14,6 +14,7 @@ mod hex;
 mod incident;
 mod inspect;
 mod keygen;
+mod ledger;
 mod ledger_keys;
 mod mirror;
 mod operator;
@@ -95,6 +96,9 @@ enum Command {
     /// Works an incident through: who could be found, what was learned at most, who has to be told
     #[command(subcommand)]
     Incident(incident::Command),
+    /// What was done, as evidence that nobody can change unseen
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Copies what is published to an object store
     Mirror(mirror::Args),
     /// Finds which contacts of an address book use a service (the client's side)
@@ -186,6 +190,10 @@ fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Incident(command) => {
             let (report, failed) = incident::run(&command, json)?;
             return emit(&report, json).map(|()| failed.into());
+        }
+        Command::Ledger(command) => {
+            let (report, wrong) = ledger::run(&command)?;
+            return emit(&report, json).map(|()| wrong.into());
         }
         Command::Mirror(args) => emit(&mirror::run(&args)?, json),
         Command::Discover(args) => {

@@ -17,7 +17,8 @@ use crate::{
     },
     snapshot::SnapshotKey,
     store::{
-        DerivedLedgerKeys, LedgerKeys, LedgerStore, Publisher, RestoreError, RestoreTerms, RestoredStore, SegmentFolder,
+        DerivedLedgerKeys, LedgerKeys, LedgerStore, Publisher, RestoreError, RestoreTerms,
+        RestoredStore, SegmentFolder,
     },
 };
 
