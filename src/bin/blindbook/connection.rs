@@ -8,6 +8,7 @@ use std::{
 };
 
 use blindbook::{
+    Timestamp,
     http_client::{Answer, Endpoint, Problem, QuotaState, Transport, TransportError},
     oprf::ServiceId,
     snapshot::{Manifest, SignedManifest, SnapshotPublicKey},
@@ -15,7 +16,7 @@ use blindbook::{
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::{failure::Failure, files, hex};
+use crate::{config::clock, failure::Failure, files, hex};
 
 /// Longest file of certificates, in bytes.
 const MAX_AUTHORITIES: u64 = 4 << 20;
@@ -67,6 +68,7 @@ pub(crate) struct Connection {
     transport: Transport,
     pub(crate) service: ServiceId,
     snapshot_key: SnapshotPublicKey,
+    clock: fn() -> Timestamp,
     record: Mutex<Record>,
 }
 
@@ -170,8 +172,19 @@ impl Connection {
             transport: Transport::new(endpoint)?,
             service,
             snapshot_key,
+            clock,
             record: Mutex::default(),
         })
+    }
+
+    /// With another clock than this machine's.
+    pub(crate) fn with_clock(self, clock: fn() -> Timestamp) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// What time it is, in seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        (self.clock)().as_micros() / 1_000_000
     }
 
     /// The account's quota by the last answer that told it.

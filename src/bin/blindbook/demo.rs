@@ -1,22 +1,24 @@
 //! `demo`: everything on this machine, from a service with fresh keys to the contacts that were found.
 
 mod report;
-mod service;
-mod town;
+pub(crate) mod service;
+pub(crate) mod town;
 
 use std::{fs::File, io::BufWriter, path::PathBuf};
 
 use blindbook::{
     client::{SyncState, contacts::Region},
+    http::Proxies,
     store::Pace,
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 
 use self::{
     report::Report,
-    service::{DemoService, Saw},
+    service::{DemoService, Saw, Staging},
 };
 use crate::{
+    config::clock,
     discover::{self, Lookups, SetArgs, look_up, parse_contacts, read_contacts},
     enrol::{self, Consents, Import},
     failure::Failure,
@@ -60,7 +62,11 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Option<Failure>, Failure> {
         .prefix("blindbook-demo-")
         .tempdir()
         .map_err(Failure::machine)?;
-    let service = DemoService::start(folder.path())?;
+    let staging = Staging {
+        clock,
+        proxies: Proxies::default(),
+    };
+    let service = DemoService::start(folder.path(), staging)?;
     say(&format!(
         "1. a service on http://{}, with fresh keys and a store in {}",
         service.public,

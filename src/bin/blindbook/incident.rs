@@ -14,7 +14,11 @@ use blindbook::{
 use serde_json::json;
 
 use self::moment::Moment;
-pub(crate) use self::summary::{Report, date};
+pub(crate) use self::{
+    delivery::Delivery,
+    notify::tell,
+    summary::{Report, date},
+};
 use crate::{
     config::{Config, MAX_CONFIG, clock},
     failure::Failure,

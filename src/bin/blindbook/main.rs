@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod demo;
 mod discover;
+mod drill;
 mod enrol;
 mod failure;
 mod files;
@@ -68,6 +69,8 @@ Exit codes:
 enum Command {
     /// Shows it all on this machine: a service, a town of 100,000 members, an address book
     Demo(demo::Args),
+    /// Plays an incident through on this machine, and checks it: an attacker, honest people, and what an operator does
+    Drill(drill::Args),
     /// Makes the keys of a new service, sealed, and a configuration to start with
     Keygen(keygen::Args),
     /// Runs the service
@@ -176,6 +179,7 @@ fn run(cli: Cli) -> Result<Done, Failure> {
     let json = cli.json;
     match cli.command {
         Command::Demo(args) => return demo::run(&args, json).map(Done::from),
+        Command::Drill(args) => return drill::run(&args, json).map(Done::from),
         Command::Keygen(args) => emit(&keygen::run(&args)?, json),
         Command::Serve(args) => serve::run(&args, json),
         Command::Token(args) => emit(&token::run(&args)?, json),

@@ -11,7 +11,7 @@ use blindbook::{
 };
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 
-use crate::{config::clock, connection::Connection, failure::Failure};
+use crate::{connection::Connection, failure::Failure};
 
 /// What is enrolled under somebody's identifier.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<'a> Registrar<'a> {
                 NormalisationProfile::CURRENT.id()
             )));
         }
-        let now = clock().as_micros() / 1_000_000;
+        let now = connection.now();
         let chain = ChainState::start(&manifest, now).map_err(Failure::bad_input)?;
         Ok(Self {
             connection,
@@ -60,7 +60,7 @@ impl<'a> Registrar<'a> {
     /// Checks that who was enrolled at `earlier` is a member still: the same chain of manifests. A rotation of the key moves
     /// all members.
     pub(crate) fn check_continues(&self, earlier: &ChainState) -> Result<(), String> {
-        let now = clock().as_micros() / 1_000_000;
+        let now = self.connection.now();
         match earlier.advance(&self.manifest, now) {
             Ok(_) => Ok(()),
             Err(error @ (ChainError::Expired | ChainError::NotYetValid)) => Err(error.to_string()),

@@ -1,4 +1,4 @@
-//! A service for a demonstration: the real one, on loopback, in a thread of this process.
+//! A service for a demonstration or a drill: the real one, on loopback, in a thread of this process.
 
 use std::{
     io::Read,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use blindbook::{
-    SecretBytes,
+    SecretBytes, Timestamp,
     client::NormalisationProfile,
     http::{
         Limits, Listeners, Parts, Proxies, Service,
@@ -22,44 +22,76 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{EvaluationKey, Evaluator, directory::Regions, policy::Policy, publish::Terms},
     snapshot::{SnapshotKey, SnapshotPublicKey},
-    store::{DerivedLedgerKeys, NoKeeper, Pace, Publisher, RedbStore, SegmentFolder},
+    store::{DerivedLedgerKeys, Pace, Publisher, RedbStore, SegmentFolder},
 };
 use rand::{TryRng, rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use crate::{config::clock, connection::Connection, failure::Failure, serve::runtime};
+use crate::{
+    connection::Connection,
+    failure::Failure,
+    hex,
+    seal::{self, Kind, Unlock},
+    sealed_keys::SealedKeys,
+    serve::runtime,
+};
 
 const NAME: &str = "demo.example";
+const EPOCH: Epoch = Epoch::new(1);
 /// Longest page of metrics that is read, in bytes.
 const MAX_METRICS: u64 = 1 << 20;
 /// An account of this age has its full quota.
-const ACCOUNT_AGE: u64 = 30 * 86_400;
+pub(crate) const ACCOUNT_AGE: u64 = 30 * 86_400;
+
+/// What a service is staged with.
+pub(crate) struct Staging {
+    pub(crate) clock: fn() -> Timestamp,
+    pub(crate) proxies: Proxies,
+}
+
+/// Whose credential it is.
+pub(crate) struct Who<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) scope: &'a str,
+    /// When the account was made, in seconds since 1970.
+    pub(crate) created: u64,
+    pub(crate) handle: Option<&'a str>,
+}
 
 /// A service in a thread of its own.
-pub(super) struct DemoService {
-    pub(super) public: SocketAddr,
-    pub(super) operator: SocketAddr,
+pub(crate) struct DemoService {
+    pub(crate) public: SocketAddr,
+    pub(crate) operator: SocketAddr,
     name: ServiceId,
     snapshot_key: SnapshotPublicKey,
     secret: Zeroizing<[u8; 32]>,
+    clock: fn() -> Timestamp,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<(), Failure>>,
 }
 
 /// What the service can say about the phone, by its own metrics.
 #[derive(Debug, Serialize)]
-pub(super) struct Saw {
-    pub(super) evaluate_requests: u64,
-    pub(super) elements: u64,
+pub(crate) struct Saw {
+    pub(crate) evaluate_requests: u64,
+    pub(crate) elements: u64,
+}
+
+/// The service's name.
+pub(crate) fn name() -> Result<ServiceId, Failure> {
+    ServiceId::new(NAME).map_err(Failure::defect)
 }
 
 impl DemoService {
-    pub(super) fn start(folder: &Path) -> Result<Self, Failure> {
+    pub(crate) fn start(folder: &Path, staging: Staging) -> Result<Self, Failure> {
+        let Staging { clock, proxies } = staging;
         let mut rng = UnwrapErr(SysRng);
-        let name = ServiceId::new(NAME).map_err(Failure::defect)?;
-        let evaluator = Evaluator::new(Epoch::new(1), EvaluationKey::random(&mut rng));
+        let name = name()?;
+        let key = EvaluationKey::random(&mut rng);
+        let keeper = keeper(folder, &key)?;
+        let evaluator = Evaluator::new(EPOCH, key);
         let snapshot = SnapshotKey::random(&mut rng);
         let snapshot_key = snapshot.public_key();
         let terms = Terms {
@@ -80,7 +112,7 @@ impl DemoService {
         let parts = Parts {
             store: RedbStore::open(&folder.join("blindbook.redb")).map_err(Failure::machine)?,
             evaluator,
-            keeper: Arc::new(NoKeeper),
+            keeper: Arc::new(keeper),
             carry_for: Duration::ZERO,
             ledger_keys: Arc::new(DerivedLedgerKeys::new(&mut rand::random())),
             checkpoints: None,
@@ -91,7 +123,7 @@ impl DemoService {
             regions: Regions::default(),
             pepper: SecretBytes::new(&mut pepper),
             limits: Limits::default(),
-            proxies: Proxies::default(),
+            proxies,
             clock,
         };
         let listeners = Listeners {
@@ -129,31 +161,52 @@ impl DemoService {
             name,
             snapshot_key,
             secret,
+            clock,
             stop,
             thread,
         })
     }
 
-    /// A connection of an account with a credential of a scope.
-    pub(super) fn connect(&self, account: &str, scope: &str) -> Result<Connection, Failure> {
-        let now = clock().as_micros() / 1_000_000;
-        let claims = Claims {
-            sub: account.to_owned(),
-            aud: NAME.to_owned(),
-            scope: scope.to_owned(),
-            exp: now + 3_600,
-            account_created: Some(now - ACCOUNT_AGE),
-            attested: false,
+    /// A connection of an old account with a credential of a scope.
+    pub(crate) fn connect(&self, account: &str, scope: &str) -> Result<Connection, Failure> {
+        self.connect_as(&Who {
+            account,
+            scope,
+            created: self.now() - ACCOUNT_AGE,
             handle: None,
-        };
+        })
+    }
+
+    /// A connection with a credential.
+    pub(crate) fn connect_as(&self, who: &Who<'_>) -> Result<Connection, Failure> {
         let mut endpoint = Endpoint::new(&format!("http://{}", self.public));
         endpoint.allow_plaintext = true;
-        endpoint.credential = Some(mint(&claims, self.secret.as_slice()).map_err(Failure::defect)?);
-        Connection::new(endpoint, self.name.clone(), self.snapshot_key.clone())
+        endpoint.credential = Some(self.credential(who)?);
+        let key = self.snapshot_key.clone();
+        Ok(Connection::new(endpoint, self.name.clone(), key)?.with_clock(self.clock))
+    }
+
+    /// A credential for an hour.
+    pub(crate) fn credential(&self, who: &Who<'_>) -> Result<Zeroizing<String>, Failure> {
+        let claims = Claims {
+            sub: who.account.to_owned(),
+            aud: NAME.to_owned(),
+            scope: who.scope.to_owned(),
+            exp: self.now() + 3_600,
+            account_created: Some(who.created),
+            attested: false,
+            handle: who.handle.map(|handle| hex::encode(handle.as_bytes())),
+        };
+        mint(&claims, self.secret.as_slice()).map_err(Failure::defect)
+    }
+
+    /// What time it is for the service, in seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        (self.clock)().as_micros() / 1_000_000
     }
 
     /// Asks the service's metrics.
-    pub(super) fn metrics(&self) -> Result<String, Failure> {
+    pub(crate) fn metrics(&self) -> Result<String, Failure> {
         let unreachable = |error: &dyn std::fmt::Display| Failure::Unreachable(error.to_string());
         let agent = ureq::Agent::config_builder()
             .proxy(None)
@@ -174,7 +227,7 @@ impl DemoService {
     }
 
     /// Stops as a service does, and waits for it.
-    pub(super) fn stop(self) -> Result<(), Failure> {
+    pub(crate) fn stop(self) -> Result<(), Failure> {
         // Whoever doesn't listen any more has stopped already.
         let _stopped = self.stop.send(());
         self.thread
@@ -185,7 +238,7 @@ impl DemoService {
 
 impl Saw {
     /// Reads the two counters out of a page of metrics.
-    pub(super) fn read(metrics: &str) -> Self {
+    pub(crate) fn read(metrics: &str) -> Self {
         let sum = |begins: &str, has: &str| {
             let lines = metrics
                 .lines()
@@ -200,12 +253,31 @@ impl Saw {
     }
 
     /// What came since.
-    pub(super) fn since(&self, before: &Self) -> Self {
+    pub(crate) fn since(&self, before: &Self) -> Self {
         Self {
             evaluate_requests: self.evaluate_requests - before.evaluate_requests,
             elements: self.elements - before.elements,
         }
     }
+}
+
+/// Seals the key in a file of the folder, under a key that is forgotten with this process.
+fn keeper(folder: &Path, key: &EvaluationKey) -> Result<SealedKeys, Failure> {
+    let file = folder.join("evaluation.key");
+    let mut unlock = Zeroizing::new([0; 32]);
+    SysRng
+        .try_fill_bytes(unlock.as_mut_slice())
+        .map_err(Failure::machine)?;
+    let unlock = Unlock::KeyFile(unlock);
+    let secret = key.expose();
+    seal::seal(
+        &file,
+        Kind::EvaluationKey,
+        EPOCH.get(),
+        secret.expose(),
+        &unlock,
+    )?;
+    Ok(SealedKeys::new(file, unlock))
 }
 
 fn loopback() -> Result<TcpListener, Failure> {

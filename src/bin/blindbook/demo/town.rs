@@ -89,7 +89,7 @@ pub(super) fn write(members: u64, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Every reserved number, and its place.
-fn numbers() -> impl Iterator<Item = (String, u64)> {
+pub(crate) fn numbers() -> impl Iterator<Item = (String, u64)> {
     let spelled = RESERVED.iter().flat_map(|&(prefix, digits)| {
         (0..10_u32.pow(digits as u32)).map(move |rest| format!("{prefix}{rest:0digits$}"))
     });
@@ -97,7 +97,7 @@ fn numbers() -> impl Iterator<Item = (String, u64)> {
 }
 
 /// SplitMix64: a town needs no better randomness, but the same one everywhere.
-fn mix(seed: u64) -> u64 {
+pub(crate) fn mix(seed: u64) -> u64 {
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

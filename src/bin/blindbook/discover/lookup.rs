@@ -15,7 +15,6 @@ use serde::Serialize;
 
 use super::set::{self, Fetched, SetArgs};
 use crate::{
-    config::clock,
     connection::{Connection, Refusal},
     failure::Failure,
     text::count,
@@ -85,7 +84,7 @@ pub(crate) fn look_up(
     let contacts = lookups.contacts;
     let identifiers = contacts.identifiers();
     let manifest = connection.manifest()?;
-    let now = clock().as_micros() / 1_000_000;
+    let now = connection.now();
     let followed = state.follow(&manifest, now).map_err(Failure::bad_input)?;
     if is_whole(contacts) {
         state.retain(identifiers, now);

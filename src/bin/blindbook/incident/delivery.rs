@@ -32,7 +32,7 @@ pub(super) struct Notice<'a> {
 }
 
 /// Where a notice is handed over.
-pub(super) enum Delivery {
+pub(crate) enum Delivery {
     /// A program: the notice on its standard input, its name in `BLINDBOOK_NOTICE`.
     Command(PathBuf, Duration),
     /// A URL: the notice as the body, its name as the idempotency key.

@@ -10,7 +10,7 @@ use std::{
 use blindbook::http::{HandedNotice, HandedOut, IncidentStatus, NoticeList};
 use rand::{Rng, rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     WhichArgs,
@@ -50,10 +50,10 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 pub(crate) struct Notified {
     /// By this command.
-    pub(super) handed_over: u64,
+    pub(crate) handed_over: u64,
     /// Tried by this command, in vain.
     pub(super) failed: u64,
-    pub(super) status: IncidentStatus,
+    pub(crate) status: IncidentStatus,
 }
 
 pub(super) fn run(args: &Args, json: bool) -> Result<(Notified, Option<Failure>), Failure> {
@@ -65,19 +65,31 @@ pub(super) fn run(args: &Args, json: bool) -> Result<(Notified, Option<Failure>)
         _ => return Err(Failure::bad_input("--command, --webhook or --spool")),
     };
     delivery.check()?;
-    let operator = args.which.service.operator()?;
     let order = json!({
         "incident": args.which.incident,
         "without_rotation": args.without_rotation,
     });
-    let list: NoticeList = operator.post("/incident/list", &order)?;
+    let silent = json || !std::io::stderr().is_terminal();
+    let operator = args.which.service.operator()?;
+    tell(operator, &order, delivery, args.timeout, silent)
+}
+
+/// Has everybody told that the order lists, in at most `timeout` seconds each.
+pub(crate) fn tell(
+    operator: Operator,
+    order: &Value,
+    delivery: Delivery,
+    timeout: u32,
+    silent: bool,
+) -> Result<(Notified, Option<Failure>), Failure> {
+    let list: NoticeList = operator.post("/incident/list", order)?;
     let mut runner = Runner {
         operator,
         delivery,
         // Longer than one notice can take: each confirmation renews it.
-        lease_seconds: args.timeout * 2,
+        lease_seconds: timeout * 2,
         holder: UnwrapErr(SysRng).next_u64(),
-        silent: json || !std::io::stderr().is_terminal(),
+        silent,
         notified: Notified {
             handed_over: 0,
             failed: 0,

@@ -276,13 +276,13 @@ impl SealRows for Tables<'_> {
 }
 
 /// Removes the first rows of an hour.
-fn take<V: redb::Value + 'static, T>(
+fn take<V, T>(
     table: &mut Table<'_, HourKey, V>,
     hour: Hour,
     limit: usize,
 ) -> Result<Vec<([u8; 32], T)>, StoreError>
 where
-    for<'v> V: redb::Value<SelfType<'v> = T>,
+    V: for<'v> redb::Value<SelfType<'v> = T> + 'static,
 {
     let all = hour_key(hour, &[0; 32])..=hour_key(hour, &[0xff; 32]);
     let mut taken = Vec::new();
