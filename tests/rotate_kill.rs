@@ -229,6 +229,7 @@ fn ask(port: u16, secret: &[u8], stop: &AtomicBool, may_be_over: &AtomicBool) ->
         exp: seconds() + 600,
         account_created: Some(seconds() - 100 * 86_400),
         attested: false,
+        handle: None,
     };
     let mut endpoint = Endpoint::new(&format!("http://127.0.0.1:{port}"));
     endpoint.allow_plaintext = true;
