@@ -18,7 +18,7 @@ use blindbook::{
 
 use crate::{
     raw::{self, Request, Response},
-    service::*,
+    service::{self, *},
 };
 
 /// A service on which nothing was charged and nobody is enrolled.
@@ -337,6 +337,18 @@ fn the_same_bytes_are_answered_again_and_charged_once_to_each_account() {
     // Under another scope too.
     Request::evaluate(&enrol(), body).send(fresh.running.public);
     assert_eq!(fresh.running.charged(), 48);
+}
+
+/// A fresh blind makes other bytes of the same number: nobody can tell that it is the same, and it is paid for.
+#[test]
+fn the_same_number_in_another_batch_costs_again() {
+    let fresh = fresh(Setup::default());
+    let app = fresh.running.transport(Some(&discover("ada")));
+    let once = service::evaluate(&app, EPOCH, &numbers(0..1));
+    assert_eq!(fresh.running.charged(), 1);
+    let again = service::evaluate(&app, EPOCH, &numbers(0..1));
+    assert_eq!(fresh.running.charged(), 2);
+    assert_eq!(once[0].expose(), again[0].expose());
 }
 
 /// Under another key the same bytes tell something new.
