@@ -1,6 +1,9 @@
 //! The quota against a token bucket that is written down as one would explain it, in exact fractions; and against
 //! what the policy says that it buys.
 
+#[path = "support/ledger.rs"]
+#[allow(unused, reason = "only sealing is wanted")]
+mod ledger;
 #[path = "support/roles.rs"]
 #[allow(unused, reason = "only its executor is wanted")]
 mod roles;
@@ -390,6 +393,7 @@ fn agree<S: Store>(
                 count,
             } => {
                 let quota = Quota::new(policy.clone(), &store).unwrap();
+                now(ledger::seal(&store, Timestamp::from_micros(clock)));
                 let outcome = match now(quota.admit(Charge {
                     account: AccountKey::new([account; 32]),
                     scope: Scope::Discover,
@@ -499,7 +503,9 @@ proptest! {
         policy.key.refuse = 1 << 40;
         policy.account.request_burst = 1_000;
         let quota = Quota::new(policy, &store).unwrap();
-        let ask = |digest: u8, count: u32, at: u64| now(quota.admit(Charge {
+        let ask = |digest: u8, count: u32, at: u64| {
+            now(ledger::seal(&store, Timestamp::from_micros(at)));
+            now(quota.admit(Charge {
             account: AccountKey::new([1; 32]),
             scope: Scope::Discover,
             account_created: Timestamp::from_micros(BEGINNING),
@@ -508,7 +514,8 @@ proptest! {
             request_digest: [digest; 32],
             epoch: EPOCH,
             at: Timestamp::from_micros(at),
-        }));
+            }))
+        };
         for (digest, &count) in drawn.iter().enumerate() {
             let _drawn_or_not = ask(digest as u8, count, BEGINNING);
         }

@@ -4,6 +4,9 @@
 #[cfg(feature = "cli")]
 #[path = "restore/command.rs"]
 mod command;
+#[path = "support/ledger.rs"]
+#[allow(unused, reason = "only sealing is wanted")]
+mod ledger;
 #[path = "support/roles.rs"]
 #[allow(unused, reason = "only its executor is wanted")]
 mod roles;
@@ -215,6 +218,7 @@ fn charge(account: u8, elements: u32, digest: u8, seconds: u64) -> Charge {
 fn takes(store: &RedbStore, charge: &Charge) -> u32 {
     let quota = Quota::new(patient(), store).unwrap();
     let mut taken = 0;
+    now(ledger::seal(store, charge.at));
     for digest in 0..=u8::MAX {
         let mut charge = charge.clone();
         charge.elements = 16.try_into().unwrap();

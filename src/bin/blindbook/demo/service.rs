@@ -277,7 +277,7 @@ fn keeper(folder: &Path, key: &EvaluationKey) -> Result<SealedKeys, Failure> {
         secret.expose(),
         &unlock,
     )?;
-    Ok(SealedKeys::new(file, unlock))
+    Ok(SealedKeys::new(file, Arc::new(unlock)))
 }
 
 fn loopback() -> Result<TcpListener, Failure> {

@@ -184,11 +184,13 @@ mod tests {
         }
     }
 
+    type Spoil = fn(&mut Outcome);
+
     /// A check that can't fail checks nothing: each is failed by one thing that is otherwise, and by nothing else.
     #[test]
     fn each_check_fails_for_what_it_is_there_for() {
         assert!(all(&good()).iter().all(|check| check.passed));
-        let spoilt: [(&str, fn(&mut Outcome)); 17] = [
+        let spoilt: [(&str, Spoil); 17] = [
             ("the attacker found somebody", |outcome| {
                 outcome.found.clear()
             }),
