@@ -115,6 +115,7 @@ fn quota_is_charged_once(store: &impl Store) {
     assert_eq!(now(store.key_evaluations(EPOCH)).unwrap(), 1_000);
     assert_eq!(now(store.key_evaluations(Epoch::new(99))).unwrap(), 0);
     // Two days later they aren't the same request any more.
+    now(ledger::seal(store, at(2 * 86_400)));
     let later = now(quota.admit(charge(100, 1, 2 * 86_400))).unwrap();
     assert!(!later.receipt.replayed);
     // A clock that goes back an hour is not believed.
