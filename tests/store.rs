@@ -242,6 +242,7 @@ fn a_baseline_is_not_trained_up_faster_than_it_may(store: &impl Store) {
     let mut limits = Vec::new();
     for day in 0..60_u64 {
         let mut limit = 4_000;
+        now(ledger::seal(store, at(day * 86_400)));
         for account in 0..8_u8 {
             let mut key = [account; 32];
             key[0] = day as u8;
@@ -272,6 +273,7 @@ fn a_baseline_is_not_trained_up_faster_than_it_may(store: &impl Store) {
         account: AccountKey::new([200; 32]),
         ..charge(16, 1, 90 * 86_400)
     };
+    now(ledger::seal(store, at(90 * 86_400)));
     let receipt = now(quota.admit(later)).unwrap().receipt;
     assert_eq!(receipt.service.unwrap().limit, 4_000);
 }
