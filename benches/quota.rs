@@ -30,7 +30,7 @@ use redb::{Database, TableDefinition};
 /// Accounts that ask at the same time.
 const AT_ONCE: u64 = 1_000;
 /// Decisions of each.
-const EACH: u64 = 100;
+const EACH: u64 = 300;
 /// Time between two requests of an account that doesn't ask as fast as it can: 5,000 a second together.
 const PACE: Duration = Duration::from_millis(200);
 const NOW: u64 = 1_800_000_000;

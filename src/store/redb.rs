@@ -2,7 +2,8 @@
 //!
 //! One thread writes. It takes what is waiting, up to [`GROUP`], makes all of it one transaction with two
 //! phases and quick repair, and answers when that is on the disk. So a thousand requests share a few
-//! `fsync`s a second, and no answer leaves before its debit is durable. If a transaction fails, everybody in it
+//! `fsync`s a second, and no answer leaves before its debit is durable. What charges change is written to a log in the same
+//! file, and [later](pending) to where it belongs. If a transaction fails, everybody in it
 //! is told, and the store stays closed: redb takes nothing more after an I/O error.
 //!
 //! ```text
@@ -17,6 +18,7 @@ mod evidence;
 mod incident;
 mod ledger;
 mod member;
+mod pending;
 mod restored;
 mod rotation;
 mod settings;
@@ -46,6 +48,7 @@ use redb::{
 pub use self::restored::{NewestManifest, RestoreError, RestorePlan, RestoreTerms, RestoredStore};
 
 use self::{
+    pending::Pending,
     witness::{Seen, Witness, verdict},
     writer::{Writer, transact},
 };
@@ -103,12 +106,13 @@ impl RedbStore {
     ) -> Result<Self, StoreError> {
         let open = || {
             let database = open_database(backend)?;
-            let witness = goes_on(&database, witness)?;
-            Ok((Arc::new(database), witness))
+            let mut pending = tables::pending(&database.begin_read().map_err(store_error)?)?;
+            let witness = goes_on(&database, &mut pending, witness)?;
+            Ok((Arc::new(database), pending, witness))
         };
-        let (database, witness) = guarded(open)?;
+        let (database, pending, witness) = guarded(open)?;
         Ok(Self {
-            writer: Writer::start(Arc::clone(&database), witness)?,
+            writer: Writer::start(Arc::clone(&database), pending, witness)?,
             database,
         })
     }
@@ -150,9 +154,13 @@ fn random_name() -> Result<u64, StoreError> {
 }
 
 /// Checks that the store goes on from what its witness has seen, and has it go on.
-fn goes_on(database: &Database, witness: Option<Witness>) -> Result<Option<Witness>, StoreError> {
+fn goes_on(
+    database: &Database,
+    pending: &mut Pending,
+    witness: Option<Witness>,
+) -> Result<Option<Witness>, StoreError> {
     let Some(mut witness) = witness else {
-        transact(database, |tables| tables.check_version())?;
+        transact(database, pending, |tables| tables.check_version())?;
         return Ok(None);
     };
     let known = tables::seen(&database.begin_read().map_err(store_error)?)?;
@@ -171,7 +179,7 @@ fn goes_on(database: &Database, witness: Option<Witness>) -> Result<Option<Witne
         // First, so that a store that counts has a witness, whenever the process ends.
         witness.begin(begins)?;
     }
-    let seen = transact(database, |tables| {
+    let seen = transact(database, pending, |tables| {
         tables.check_version()?;
         tables.name(begins.store)?;
         tables.count()
@@ -278,6 +286,10 @@ impl Store for RedbStore {
     ) -> Result<Swept, StoreError> {
         // Looking is most of the work and doesn't keep charges waiting; what is found is looked at again.
         let first = after.is_none();
+        let from = after.clone();
+        self.writer
+            .submit(limit, move |tables| tables.fold_swept(from.as_ref(), limit))
+            .await?;
         let (at, spent, last) = self.read(|read| {
             let at = tables::latest(read)?.map_or(at, |latest| latest.min(at));
             let (spent, last) = tables::spent_rows(read, at, after, limit)?;

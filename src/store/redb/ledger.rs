@@ -66,7 +66,9 @@ impl LedgerStore for RedbStore {
     }
 
     async fn oldest_open(&self) -> Result<Option<Hour>, StoreError> {
-        self.read(tables::oldest_open)
+        self.writer
+            .submit(1, |tables| tables.oldest_unsealed())
+            .await
     }
 
     async fn open_activity(
@@ -75,7 +77,11 @@ impl LedgerStore for RedbStore {
         after: Option<AccountKey>,
         limit: usize,
     ) -> Result<Vec<(AccountKey, Activity)>, StoreError> {
-        self.read(|read| tables::open_activity(read, hour, after, limit))
+        self.writer
+            .submit(limit, move |tables| {
+                tables.open_activity(hour, after, limit)
+            })
+            .await
     }
 
     async fn open_network_activity(
@@ -84,6 +90,10 @@ impl LedgerStore for RedbStore {
         after: Option<NetworkKey>,
         limit: usize,
     ) -> Result<Vec<(NetworkKey, NetworkActivity)>, StoreError> {
-        self.read(|read| tables::open_network_activity(read, hour, after, limit))
+        self.writer
+            .submit(limit, move |tables| {
+                tables.open_network_activity(hour, after, limit)
+            })
+            .await
     }
 }

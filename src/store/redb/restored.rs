@@ -16,7 +16,9 @@ use std::{fmt, sync::Arc, vec::Vec};
 use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::{
-    file, guarded, open_database, random_name, store_error, tables,
+    file, guarded, open_database,
+    pending::Pending,
+    random_name, store_error, tables,
     tables::{Acceptance, Remembered},
     witness::{Seen, Witness, verdict},
     writer::transact,
@@ -41,6 +43,7 @@ const DAY: u64 = 86_400_000_000;
 #[derive(Debug)]
 pub struct RestoredStore {
     database: Arc<Database>,
+    pending: Pending,
     witness: Witness,
     /// What the witness has seen; `None` if it can't say.
     seen: Option<Seen>,
@@ -150,9 +153,13 @@ impl RestoredStore {
         guarded(|| {
             let database = Arc::new(open_database(backend)?);
             let begin = || database.begin_read().map_err(store_error);
+            let mut pending = tables::pending(&begin()?)?;
             let known = tables::seen(&begin()?)?;
             // Not counted: a store that isn't accepted in the end has to be told apart as before.
-            transact(&database, |tables| tables.check_version())?;
+            transact(&database, &mut pending, |tables| {
+                tables.fold_all()?;
+                tables.check_version()
+            })?;
             let held = tables::remembered(&begin()?)?;
             let (seen, why) = match witness.read() {
                 Ok(seen) => (seen, verdict(known, seen)),
@@ -161,6 +168,7 @@ impl RestoredStore {
             };
             Ok(Self {
                 database,
+                pending,
                 witness,
                 seen,
                 known,
@@ -363,7 +371,11 @@ impl RestoredStore {
             decoys: plan.decoys,
             hide: plan.hide,
         };
-        guarded(|| transact(&self.database, |tables| tables.accept(acceptance)))?;
+        guarded(|| {
+            transact(&self.database, &mut self.pending, |tables| {
+                tables.accept(acceptance)
+            })
+        })?;
         self.witness.begin(seen)
     }
 }

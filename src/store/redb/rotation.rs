@@ -121,6 +121,9 @@ impl RotationStore for RedbStore {
         limit: usize,
     ) -> Result<DroppedClaims, StoreError> {
         // Looking is most of the work and doesn't keep charges waiting; what is found is looked at again.
+        self.writer
+            .submit(limit, move |tables| tables.fold_accounts(after, limit))
+            .await?;
         let (old, last) = self.read(|read| tables::old_claims(read, after, limit))?;
         let dropped = old.len();
         if dropped > 0 {

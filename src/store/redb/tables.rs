@@ -6,13 +6,9 @@
 //!              "settled" | "decoys from" |
 //!              "decoys to" | "epoch" | "store" |
 //!              "commits" | "lost since" | "lost until"
-//! quota        see `accounts`
-//! networks     network[32]                            level, microseconds u64
 //! days         meter u8, day u32                      elements u64, baseline u64
 //! suspended    subject[32] kind[1]                    until, microseconds u64
 //! evaluations  epoch u64                              elements u64
-//! activity     hour_be[4] account[32]                 see `Activity::encode`
-//! net_activity hour_be[4] network[32]                 young accounts u32, elements u64
 //! members      epoch_be[8] N[32]                      see `member`
 //! findable     epoch_be[8] N[32]                      label
 //! changed      epoch_be[8] N[32]                      number u64, since u64
@@ -23,8 +19,8 @@
 //! rekey_again  N[32]                                  -
 //! ```
 //!
-//! Those of incidents are drawn in [`incident`], those of detection in [`detect`], those of the chain of the
-//! ledger in [`chain`].
+//! Those that change with each charge are drawn in [`logged`], those of incidents in [`incident`], those of detection in
+//! [`detect`], those of the chain of the ledger in [`chain`].
 //!
 //! Who can't be found has no row in `findable`. That and `changed` is all that publishing reads. A row of `changed` counts
 //! while its number is greater than "settled"; `since` is when the member became findable.
@@ -43,6 +39,7 @@ mod detect;
 mod incident;
 mod labelled;
 mod ledger;
+mod logged;
 mod members;
 mod published;
 mod quota;
@@ -56,21 +53,21 @@ use redb::{ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use self::{
     accounts::Held, chain::LedgerTables, detect::DetectTables, incident::IncidentTables,
-    ledger::HourKey, rotation::RotationRow,
+    ledger::HourKey, logged::Logged, rotation::RotationRow,
 };
 pub(super) use self::{
-    chain::{entries, entries_about, kept_since, ledger_head, oldest_open},
+    chain::{entries, entries_about, kept_since, ledger_head},
     detect::{canaries, signals},
     incident::{incidents, notice_tally},
     labelled::labelled,
-    ledger::{open_activity, open_network_activity},
+    logged::pending,
     members::{between, changed, findable},
     published::{latest_manifest, progress},
     quota::{evaluations, latest, spent_rows},
     restored::{Acceptance, Remembered, lost, remembered, seen},
     rotation::{labels_to_rekey, old_claims, rotation, to_rekey, to_rekey_again},
 };
-use super::store_error;
+use super::pending::Pending;
 use crate::{
     oprf::{Encoding, Epoch},
     server::quota::{Activity, DayRow, Hour, NetworkActivity},
@@ -79,23 +76,15 @@ use crate::{
 };
 
 /// The version of the tables. A later one is refused.
-pub(super) const VERSION: u64 = 4;
-/// Records of charged requests that a new one looks at, to sweep away the old ones.
-const SWEPT: usize = 4;
+pub(super) const VERSION: u64 = 5;
 
 type MemberKey = [u8; 40];
 type ForgetKey = [u8; 48];
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const QUOTA: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("quota");
-const NETWORKS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("networks");
 const DAYS: TableDefinition<'_, (u8, u32), (u64, u64)> = TableDefinition::new("days");
 const SUSPENDED: TableDefinition<'_, [u8; 33], u64> = TableDefinition::new("suspended");
 const EVALUATIONS: TableDefinition<'_, u64, u64> = TableDefinition::new("evaluations");
-const ACTIVITY: TableDefinition<'_, HourKey, [u8; Activity::ENCODED]> =
-    TableDefinition::new("activity");
-const NETWORK_ACTIVITY: TableDefinition<'_, HourKey, (u32, u64)> =
-    TableDefinition::new("net_activity");
 const MEMBERS: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("members");
 const FINDABLE: TableDefinition<'_, MemberKey, &[u8]> = TableDefinition::new("findable");
 const CHANGED: TableDefinition<'_, MemberKey, (u64, u64)> = TableDefinition::new("changed");
@@ -118,13 +107,10 @@ const EPOCH: &str = "epoch";
 pub(super) struct Tables<'a> {
     transaction: &'a WriteTransaction,
     meta: Table<'a, &'static str, u64>,
-    quota: Table<'a, &'static [u8], &'static [u8]>,
-    networks: Table<'a, [u8; 32], u64>,
+    logged: Logged<'a>,
     days: Table<'a, (u8, u32), (u64, u64)>,
     suspended: Table<'a, [u8; 33], u64>,
     evaluations: Table<'a, u64, u64>,
-    activity: Table<'a, HourKey, [u8; Activity::ENCODED]>,
-    network_activity: Table<'a, HourKey, (u32, u64)>,
     members: Table<'a, MemberKey, &'static [u8]>,
     findable: Table<'a, MemberKey, &'static [u8]>,
     changed: Table<'a, MemberKey, (u64, u64)>,
@@ -159,70 +145,60 @@ struct Hot {
 }
 
 impl<'a> Tables<'a> {
-    pub(super) fn open(transaction: &'a WriteTransaction) -> Result<Self, StoreError> {
-        let open = || -> Result<Self, TableError> {
-            Ok(Self {
-                transaction,
-                meta: transaction.open_table(META)?,
-                quota: transaction.open_table(QUOTA)?,
-                networks: transaction.open_table(NETWORKS)?,
-                days: transaction.open_table(DAYS)?,
-                suspended: transaction.open_table(SUSPENDED)?,
-                evaluations: transaction.open_table(EVALUATIONS)?,
-                activity: transaction.open_table(ACTIVITY)?,
-                network_activity: transaction.open_table(NETWORK_ACTIVITY)?,
-                members: transaction.open_table(MEMBERS)?,
-                findable: transaction.open_table(FINDABLE)?,
-                changed: transaction.open_table(CHANGED)?,
-                labels: transaction.open_table(LABELS)?,
-                forget_by: transaction.open_table(FORGET_BY)?,
-                manifests: transaction.open_table(MANIFESTS)?,
-                incident: IncidentTables::open(transaction)?,
-                detect: DetectTables::open(transaction)?,
-                ledger: LedgerTables::open(transaction)?,
-                rotation: transaction.open_table(ROTATION)?,
-                rekey_again: transaction.open_table(REKEY_AGAIN)?,
-                hot: Hot::default(),
-            })
-        };
-        open().map_err(store_error)
+    pub(super) fn open(
+        transaction: &'a WriteTransaction,
+        pending: &'a mut Pending,
+    ) -> Result<Self, TableError> {
+        Ok(Self {
+            transaction,
+            meta: transaction.open_table(META)?,
+            logged: Logged::open(transaction, pending)?,
+            days: transaction.open_table(DAYS)?,
+            suspended: transaction.open_table(SUSPENDED)?,
+            evaluations: transaction.open_table(EVALUATIONS)?,
+            members: transaction.open_table(MEMBERS)?,
+            findable: transaction.open_table(FINDABLE)?,
+            changed: transaction.open_table(CHANGED)?,
+            labels: transaction.open_table(LABELS)?,
+            forget_by: transaction.open_table(FORGET_BY)?,
+            manifests: transaction.open_table(MANIFESTS)?,
+            incident: IncidentTables::open(transaction)?,
+            detect: DetectTables::open(transaction)?,
+            ledger: LedgerTables::open(transaction)?,
+            rotation: transaction.open_table(ROTATION)?,
+            rekey_again: transaction.open_table(REKEY_AGAIN)?,
+            hot: Hot::default(),
+        })
     }
 
     /// Writes what was held back. To be called before the transaction is committed.
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {
-        let Hot {
-            latest,
-            evaluations,
-            held,
-            networks,
-            days,
-            activity,
-            network_activity,
-            oldest: _,
-            rekeying: _,
-            lost_until: _,
-        } = mem::take(&mut self.hot);
-        if let Some(latest) = latest {
+        self.write_hours()?;
+        let hot = mem::take(&mut self.hot);
+        if let Some(latest) = hot.latest {
             self.meta.insert("latest", latest.as_micros())?;
         }
-        for (epoch, count) in evaluations {
+        for (epoch, count) in hot.evaluations {
             self.evaluations.insert(epoch, count)?;
         }
-        self.write_accounts(held)?;
-        for (network, level) in networks {
-            self.networks.insert(network, level)?;
+        self.write_accounts(hot.held)?;
+        for (network, level) in hot.networks {
+            self.logged.set_network(&network, level)?;
         }
-        for (key, row) in days {
+        for (key, row) in hot.days {
             self.days.insert(key, (row.charged, row.baseline))?;
         }
-        for (key, row) in activity {
-            self.activity.insert(key, row.encode())?;
-        }
-        for (key, row) in network_activity {
-            self.network_activity
-                .insert(key, (row.young_accounts, row.young_elements))?;
-        }
-        Ok(())
+        self.logged.finish()
+    }
+
+    /// Folds the next rows, when there is nothing else to do.
+    pub(super) fn fold_next(&mut self, limit: usize) -> Result<(), StoreError> {
+        self.logged.fold_next(limit)
+    }
+
+    /// Folds all rows, so that the tables have everything.
+    pub(super) fn fold_all(&mut self) -> Result<(), StoreError> {
+        self.logged.fold_all()
     }
 
     /// Stamps a new store or one of an earlier version; refuses one of a later version.
@@ -243,6 +219,14 @@ impl<'a> Tables<'a> {
         self.meta.insert("version", version)?;
         Ok(())
     }
+}
+
+/// A later version may have what this one would lose.
+fn check_known(version: u64) -> Result<(), StoreError> {
+    if version > VERSION {
+        return Err(StoreError::Version(version));
+    }
+    Ok(())
 }
 
 fn number(

@@ -351,6 +351,55 @@ fn a_file_of_version_3_keeps_what_accounts_have_used() {
     }
 }
 
+/// Version 4 had no log, and what accounts had used in the tables.
+#[test]
+fn a_file_of_version_4_keeps_what_accounts_have_used() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+    wait(store.charge(debit(1))).unwrap();
+    let fold = |tables: &mut tables::Tables<'_>| {
+        tables.fold_all()?;
+        tables.stamp(4)
+    };
+    wait(store.writer.submit(1, fold)).unwrap();
+    drop(store);
+    let database = Builder::new()
+        .create_with_backend(Faulty(Arc::clone(&disk)))
+        .unwrap();
+    let transaction = database.begin_write().unwrap();
+    let log = redb::TableDefinition::<u64, &[u8]>::new("log");
+    assert!(transaction.delete_table(log).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+
+    for _ in 0..2 {
+        let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+        let ChargeOutcome::Admitted(receipt) = wait(store.charge(debit(1))).unwrap() else {
+            panic!("refused");
+        };
+        assert!(receipt.replayed);
+    }
+}
+
+#[test]
+fn a_log_that_cant_be_read_is_damage() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    drop(RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap());
+    let database = Builder::new()
+        .create_with_backend(Faulty(Arc::clone(&disk)))
+        .unwrap();
+    let transaction = database.begin_write().unwrap();
+    let log = redb::TableDefinition::<u64, &[u8]>::new("log");
+    let torn = [0, 32, 1].as_slice();
+    let mut table = transaction.open_table(log).unwrap();
+    table.insert(7, torn).unwrap();
+    drop(table);
+    transaction.commit().unwrap();
+    drop(database);
+    let error = RedbStore::open_on(Faulty(disk)).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+}
+
 #[test]
 fn a_later_version_is_refused() {
     let disk = Arc::new(Mutex::new(Disk::default()));

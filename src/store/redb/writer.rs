@@ -8,22 +8,27 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Duration,
     vec::Vec,
 };
 
 use redb::{Database, Durability};
 use tokio::sync::oneshot;
 
-use super::{store_error, tables::Tables, witness::Witness};
+use super::{pending::Pending, store_error, tables::Tables, witness::Witness};
 use crate::store::StoreError;
 
 /// Most rows that one transaction changes, roughly; more waits for the next one.
 pub(super) const GROUP: usize = 8_192;
 /// Most steps that wait; what comes then is turned away.
 const QUEUE: usize = 4_096;
+/// How long nobody has to have asked for anything until what is pending is folded.
+const QUIET: Duration = Duration::from_millis(200);
+/// Rows that are folded then, in one transaction.
+const FOLDED: usize = 1_024;
 
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Runs a step. What comes back tells the one who waits, once the transaction has ended.
@@ -44,6 +49,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(
         database: Arc<Database>,
+        pending: Pending,
         witness: Option<Witness>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = sync_channel(QUEUE);
@@ -51,7 +57,7 @@ impl Writer {
         let still_open = Arc::clone(&open);
         let thread = thread::Builder::new()
             .name("blindbook-store".into())
-            .spawn(move || run(&database, witness, &jobs, &still_open))
+            .spawn(move || run(&database, pending, witness, &jobs, &still_open))
             .map_err(|error| StoreError::Io(error.to_string()))?;
         Ok(Self {
             queue: Some(queue),
@@ -120,9 +126,10 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// One transaction: durable when it returns, or undone.
+/// One transaction: durable when it returns, or undone. If it fails, what is pending isn't known any more, and has to be read anew.
 pub(super) fn transact<T>(
     database: &Database,
+    pending: &mut Pending,
     work: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let mut transaction = database.begin_write().map_err(store_error)?;
@@ -132,7 +139,7 @@ pub(super) fn transact<T>(
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
     let value = {
-        let mut tables = Tables::open(&transaction)?;
+        let mut tables = Tables::open(&transaction, pending).map_err(store_error)?;
         let value = work(&mut tables)?;
         tables.finish()?;
         value
@@ -141,8 +148,29 @@ pub(super) fn transact<T>(
     Ok(value)
 }
 
-fn run(database: &Database, mut witness: Option<Witness>, jobs: &Receiver<Job>, open: &AtomicBool) {
-    while let Ok(first) = jobs.recv() {
+/// The next step; one that folds, if there is something to fold and nobody has asked for anything for a while.
+fn next(jobs: &Receiver<Job>, pending: &Pending) -> Option<Job> {
+    if pending.is_empty() {
+        return jobs.recv().ok();
+    }
+    match jobs.recv_timeout(QUIET) {
+        Ok(job) => Some(job),
+        Err(RecvTimeoutError::Timeout) => Some(Job {
+            weight: FOLDED,
+            step: Box::new(|tables| (Box::new(drop), tables.fold_next(FOLDED))),
+        }),
+        Err(RecvTimeoutError::Disconnected) => None,
+    }
+}
+
+fn run(
+    database: &Database,
+    mut pending: Pending,
+    mut witness: Option<Witness>,
+    jobs: &Receiver<Job>,
+    open: &AtomicBool,
+) {
+    while let Some(first) = next(jobs, &pending) {
         let mut weight = first.weight;
         let mut group = Vec::from([first.step]);
         while weight < GROUP
@@ -154,7 +182,7 @@ fn run(database: &Database, mut witness: Option<Witness>, jobs: &Receiver<Job>, 
         let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
         // A panic in a step must not leave the others without an answer, or half a step on the disk.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            transact(database, |tables| {
+            transact(database, &mut pending, |tables| {
                 for step in group {
                     let (reply, outcome) = step(tables);
                     replies.push(reply);

@@ -10,18 +10,21 @@
 //! Levels are in microseconds, and 0 of a bucket that was never drawn from. `request` is the beginning of the SHA-256 of what follows
 //! the account in a [`ReplayKey`]: who finds two requests with the same one, by 2^96 tries, has one of his own answered for nothing.
 //!
-//! A group of charges holds its rows back, and writes each of them once, in the order of their keys.
+//! A group of charges holds its rows back, and has each of them written once.
 
 use std::{collections::BTreeMap, ops::Bound, vec::Vec};
 
 use redb::{ReadTransaction, ReadableTable};
 use sha2::{Digest, Sha256};
 
-use super::{QUOTA, SWEPT, Tables, damaged};
+use super::{Tables, damaged, logged::QUOTA};
 use crate::{
     oprf::Epoch,
     server::quota::{AccountKey, Bucket, Claim, NetworkKey, ReplayKey},
-    store::{REPLAY_MEMORY, StoreError, SweepKey, redb::store_error},
+    store::{
+        REPLAY_MEMORY, StoreError, SweepKey,
+        redb::{pending::Section, store_error},
+    },
     timestamp::Timestamp,
 };
 
@@ -31,8 +34,8 @@ pub(super) type Holder = [u8; 33];
 pub(super) type Request = [u8; 56];
 
 const LEVELS: usize = 16;
-/// Rows looked at in a run when claims are dropped.
-const CLAIMS_PAGE: usize = 16_384;
+/// Requests that are looked at behind a new one, to sweep away the old ones.
+const SWEPT: usize = 4;
 
 /// Where a bucket's level is.
 pub(super) enum Place {
@@ -81,6 +84,14 @@ pub(super) fn request_of(replay_key: &[u8; ReplayKey::LENGTH]) -> Request {
     for (byte, &part) in key.iter_mut().zip(account.iter().chain(&hash)) {
         *byte = part;
     }
+    key
+}
+
+/// The last that can belong to an account.
+fn behind(account: &AccountKey) -> Request {
+    let mut key = [0xff; 56];
+    let (head, _) = key.split_at_mut(32);
+    head.copy_from_slice(account.as_bytes());
     key
 }
 
@@ -170,8 +181,7 @@ impl Tables<'_> {
         if let Some(held) = self.hot.held.accounts.get(holder) {
             return Ok(held.row);
         }
-        let row = self.quota.get(stored(holder))?;
-        let row = row.map(|row| AccountRow::decode(row.value())).transpose()?;
+        let row = self.logged.quota(stored(holder), AccountRow::decode)?;
         let row = row.unwrap_or_default();
         let held = HeldAccount {
             row,
@@ -198,8 +208,7 @@ impl Tables<'_> {
         if let Some(when) = self.hot.held.requests.get(request) {
             return Ok(Some(*when));
         }
-        let row = self.quota.get(request.as_slice())?;
-        row.map(|row| when(row.value())).transpose()
+        self.logged.quota(request, when)
     }
 
     pub(super) fn remember_request(&mut self, request: Request, now: Timestamp) {
@@ -208,66 +217,35 @@ impl Tables<'_> {
 
     /// Forgets what accounts may carry over: who knows what of it was, in the time that is lost?
     pub(super) fn drop_all_claims(&mut self) -> Result<(), StoreError> {
-        let mut after: Vec<u8> = Vec::new();
-        loop {
-            let from = (Bound::Excluded(after.as_slice()), Bound::Unbounded);
-            let mut page: Vec<(Vec<u8>, AccountRow)> = Vec::new();
-            let mut last = None;
-            for row in self.quota.range::<&[u8]>(from)?.take(CLAIMS_PAGE) {
-                let (key, row) = row?;
-                if row.value().len() > LEVELS {
-                    page.push((key.value().to_vec(), AccountRow::decode(row.value())?));
-                }
-                last = Some(key.value().to_vec());
+        self.logged.change_all_quota(|_, row| {
+            if row.len() <= LEVELS {
+                return Ok(None);
             }
-            for (key, row) in page {
-                let row = AccountRow { claim: None, ..row }.encode();
-                self.quota.insert(key.as_slice(), row.as_slice())?;
-            }
-            match last {
-                Some(last) => after = last,
-                None => return Ok(()),
-            }
-        }
+            let row = AccountRow::decode(row)?;
+            Ok(Some(AccountRow { claim: None, ..row }.encode()))
+        })
     }
 
-    /// Writes what was held back.
+    /// Has the rows folded that can be among the next `limit` ones behind an account.
+    pub(in crate::store::redb) fn fold_accounts(
+        &mut self,
+        after: Option<AccountKey>,
+        limit: usize,
+    ) -> Result<(), StoreError> {
+        let after = after.as_ref().map(behind);
+        let after = after.as_ref().map(Request::as_slice);
+        self.logged.fold_behind(Section::Quota, after, limit)
+    }
+
+    /// Has what was held back written.
     pub(super) fn write_accounts(&mut self, held: Held) -> Result<(), StoreError> {
         for (holder, held) in held.accounts {
             if held.changed {
-                let row = held.row.encode();
-                self.quota.insert(stored(&holder), row.as_slice())?;
+                self.logged.set_quota(stored(&holder), &held.row.encode())?;
             }
         }
         for (request, when) in held.requests {
-            let row = when.to_be_bytes();
-            self.quota.insert(request.as_slice(), row.as_slice())?;
-            self.forget_behind(&request, Timestamp::from_micros(when))?;
-        }
-        Ok(())
-    }
-
-    /// Forgets old requests of an account, a few that lie in the same page as a new one: so there are never many more than
-    /// count, whether or not anybody sweeps.
-    fn forget_behind(&mut self, request: &Request, now: Timestamp) -> Result<(), StoreError> {
-        let mut last = *request;
-        let (_, hash) = last.split_at_mut(32);
-        hash.fill(0xff);
-        let behind = (
-            Bound::Excluded(request.as_slice()),
-            Bound::Included(last.as_slice()),
-        );
-        let mut old: Vec<Request> = Vec::new();
-        for row in self.quota.range::<&[u8]>(behind)?.take(SWEPT) {
-            let (key, row) = row?;
-            if let Ok(key) = key.value().try_into()
-                && is_spent(row.value(), now)?
-            {
-                old.push(key);
-            }
-        }
-        for key in old {
-            self.quota.remove(key.as_slice())?;
+            self.logged.set_quota(&request, &when.to_be_bytes())?;
         }
         Ok(())
     }
@@ -284,10 +262,9 @@ impl Tables<'_> {
             if self.hot.held.has_changed(key) {
                 continue;
             }
-            let row = self.quota.get(key.as_slice())?;
-            let spent = row.map(|row| is_spent(row.value(), at)).transpose()?;
+            let spent = self.logged.quota(key, |row| is_spent(row, at))?;
             if spent == Some(true) {
-                self.quota.remove(key.as_slice())?;
+                self.logged.remove_quota(key)?;
                 self.hot.held.drop_read(key);
                 forgotten += 1;
             }
@@ -320,6 +297,33 @@ fn holder_of(key: &[u8]) -> Option<Holder> {
     Some(holder)
 }
 
+/// Old requests of an account, those of a few that lie behind a new one, mostly in the same page.
+pub(super) fn spent_behind(
+    quota: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    request: &Request,
+    row: &[u8],
+) -> Result<Vec<Request>, StoreError> {
+    let now = Timestamp::from_micros(when(row)?);
+    let Some(account) = request.first_chunk().copied().map(AccountKey::new) else {
+        return Ok(Vec::new());
+    };
+    let last = behind(&account);
+    let behind = (
+        Bound::Excluded(request.as_slice()),
+        Bound::Included(last.as_slice()),
+    );
+    let mut old = Vec::new();
+    for row in quota.range::<&[u8]>(behind)?.take(SWEPT) {
+        let (key, row) = row?;
+        if let Ok(key) = key.value().try_into()
+            && is_spent(row.value(), now)?
+        {
+            old.push(key);
+        }
+    }
+    Ok(old)
+}
+
 /// Those of the next `limit` rows that mean nothing any more, and the key of the last one looked at.
 pub(super) fn spent_accounts(
     read: &ReadTransaction,
@@ -348,9 +352,9 @@ pub(super) fn claims_before(
     limit: usize,
 ) -> Result<(Vec<AccountKey>, Option<AccountKey>), StoreError> {
     let table = read.open_table(QUOTA).map_err(store_error)?;
-    // Behind all that belongs to the account.
-    let after = after.map(|account| [account.as_bytes().as_slice(), &[0xff; 25]].concat());
-    let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let after = after.as_ref().map(behind);
+    let after = after.as_ref().map(Request::as_slice);
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let (mut old, mut last) = (Vec::new(), None);
     for row in table.range::<&[u8]>((from, Bound::Unbounded))?.take(limit) {
         let (key, row) = row?;

@@ -13,10 +13,7 @@ use std::{mem, ops::Bound, vec::Vec};
 
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
-use super::{
-    Tables, damaged,
-    ledger::{HourKey, activity, hour_key, hour_of},
-};
+use super::{Tables, damaged, ledger::hour_of};
 use crate::{
     server::{
         ledger::{Entry, Head, LedgerRows, SealRows, Topic, Totals},
@@ -91,20 +88,6 @@ fn totals(
         .transpose()
 }
 
-/// The oldest hour that has a row, or sums.
-pub(super) fn oldest<A: redb::Value + 'static, N: redb::Value + 'static>(
-    accounts: &impl ReadableTable<HourKey, A>,
-    networks: &impl ReadableTable<HourKey, N>,
-    state: &impl ReadableTable<&'static str, &'static [u8]>,
-) -> Result<Option<Hour>, StoreError> {
-    let hours = [
-        accounts.first()?.map(|(key, _)| hour_of(&key.value())),
-        networks.first()?.map(|(key, _)| hour_of(&key.value())),
-        totals(state)?.map(|totals| totals.hour),
-    ];
-    Ok(hours.into_iter().flatten().min())
-}
-
 pub(in crate::store::redb) fn ledger_head(read: &ReadTransaction) -> Result<Head, StoreError> {
     head(
         &read.open_table(LEDGER).map_err(store_error)?,
@@ -150,18 +133,6 @@ pub(in crate::store::redb) fn entries_about(
     Ok(page)
 }
 
-pub(in crate::store::redb) fn oldest_open(
-    read: &ReadTransaction,
-) -> Result<Option<Hour>, StoreError> {
-    oldest(
-        &read.open_table(super::ACTIVITY).map_err(store_error)?,
-        &read
-            .open_table(super::NETWORK_ACTIVITY)
-            .map_err(store_error)?,
-        &read.open_table(STATE).map_err(store_error)?,
-    )
-}
-
 impl Tables<'_> {
     pub(in crate::store::redb) fn begin_ledger(
         &mut self,
@@ -179,31 +150,55 @@ impl Tables<'_> {
     }
 
     /// The oldest hour that isn't sealed, looked up once in a transaction.
-    pub(super) fn oldest_unsealed(&mut self) -> Result<Option<Hour>, StoreError> {
+    pub(in crate::store::redb) fn oldest_unsealed(&mut self) -> Result<Option<Hour>, StoreError> {
         let kept = match self.hot.oldest {
             Some(known) => known,
-            None => oldest(&self.activity, &self.network_activity, &self.ledger.state)?,
+            None => {
+                let begun = totals(&self.ledger.state)?.map(|totals| totals.hour);
+                let hours = [self.logged.oldest_hour()?, begun];
+                hours.into_iter().flatten().min()
+            }
         };
         self.hot.oldest = Some(kept);
         // Those that are held back.
         let accounts = self.hot.activity.first_key_value().map(|(key, _)| key);
         let networks = self.hot.network_activity.first_key_value();
         let networks = networks.map(|(key, _)| key);
-        let held = [accounts, networks].into_iter().flatten().map(hour_of);
+        let held = [accounts, networks].into_iter().flatten();
+        let held = held.map(|key| hour_of(key));
         Ok(held.chain(kept).min())
     }
 
-    /// Writes what is held back of hours, so that all of it is in one place.
-    fn settle_hours(&mut self) -> Result<(), StoreError> {
+    /// Has what is held back of hours written, so that all of it is in one place.
+    pub(super) fn write_hours(&mut self) -> Result<(), StoreError> {
         for (key, row) in mem::take(&mut self.hot.activity) {
-            self.activity.insert(key, row.encode())?;
+            self.logged.set_activity(&key, &row)?;
         }
         for (key, row) in mem::take(&mut self.hot.network_activity) {
-            self.network_activity
-                .insert(key, (row.young_accounts, row.young_elements))?;
+            self.logged.set_network_activity(&key, &row)?;
         }
         self.hot.oldest = None;
         Ok(())
+    }
+
+    pub(in crate::store::redb) fn open_activity(
+        &mut self,
+        hour: Hour,
+        after: Option<AccountKey>,
+        limit: usize,
+    ) -> Result<Vec<(AccountKey, Activity)>, StoreError> {
+        self.write_hours()?;
+        self.logged.activity_page(hour, after, limit)
+    }
+
+    pub(in crate::store::redb) fn open_network_activity(
+        &mut self,
+        hour: Hour,
+        after: Option<NetworkKey>,
+        limit: usize,
+    ) -> Result<Vec<(NetworkKey, NetworkActivity)>, StoreError> {
+        self.write_hours()?;
+        self.logged.network_activity_page(hour, after, limit)
     }
 }
 
@@ -233,11 +228,8 @@ impl SealRows for Tables<'_> {
         hour: Hour,
         limit: usize,
     ) -> Result<Vec<(AccountKey, Activity)>, StoreError> {
-        self.settle_hours()?;
-        let taken = take(&mut self.activity, hour, limit)?;
-        let rows = taken.into_iter();
-        rows.map(|(account, row)| Ok((AccountKey::new(account), activity(&row)?)))
-            .collect()
+        self.write_hours()?;
+        self.logged.take_activity(hour, limit)
     }
 
     fn take_network_activity(
@@ -245,17 +237,8 @@ impl SealRows for Tables<'_> {
         hour: Hour,
         limit: usize,
     ) -> Result<Vec<(NetworkKey, NetworkActivity)>, StoreError> {
-        self.settle_hours()?;
-        let taken = take(&mut self.network_activity, hour, limit)?;
-        let rows = taken.into_iter().map(|(network, row)| {
-            let (young_accounts, young_elements) = row;
-            let row = NetworkActivity {
-                young_accounts,
-                young_elements,
-            };
-            (NetworkKey::new(network), row)
-        });
-        Ok(rows.collect())
+        self.write_hours()?;
+        self.logged.take_network_activity(hour, limit)
     }
 
     fn totals(&mut self) -> Result<Option<Totals>, StoreError> {
@@ -273,23 +256,4 @@ impl SealRows for Tables<'_> {
         }
         Ok(())
     }
-}
-
-/// Removes the first rows of an hour.
-fn take<V, T>(
-    table: &mut Table<'_, HourKey, V>,
-    hour: Hour,
-    limit: usize,
-) -> Result<Vec<([u8; 32], T)>, StoreError>
-where
-    V: for<'v> redb::Value<SelfType<'v> = T> + 'static,
-{
-    let all = hour_key(hour, &[0; 32])..=hour_key(hour, &[0xff; 32]);
-    let mut taken = Vec::new();
-    for row in table.extract_from_if(all, |_, _| true)?.take(limit) {
-        let (key, row) = row?;
-        let of = key.value().last_chunk().copied().unwrap_or([0; 32]);
-        taken.push((of, row.value()));
-    }
-    Ok(taken)
 }

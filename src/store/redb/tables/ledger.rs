@@ -2,12 +2,12 @@
 
 use std::{ops::Bound, vec::Vec};
 
-use redb::{ReadTransaction, TableDefinition};
+use redb::ReadableTable;
 
-use super::{ACTIVITY, NETWORK_ACTIVITY, damaged};
+use super::damaged;
 use crate::{
-    server::quota::{AccountKey, Activity, Hour, NetworkActivity, NetworkKey},
-    store::{StoreError, redb::store_error},
+    server::quota::{Activity, Hour, NetworkActivity},
+    store::StoreError,
 };
 
 /// `hour_be[4] || account or network[32]`.
@@ -25,7 +25,7 @@ pub(super) fn numbered_key(number: u32, of: &[u8; 32]) -> HourKey {
     key
 }
 
-pub(super) fn hour_of(key: &HourKey) -> Hour {
+pub(super) fn hour_of(key: &[u8]) -> Hour {
     let hour = key.first_chunk().copied().unwrap_or_default();
     Hour::new(u32::from_be_bytes(hour))
 }
@@ -34,45 +34,22 @@ pub(super) fn activity(bytes: &[u8; Activity::ENCODED]) -> Result<Activity, Stor
     Activity::decode(bytes).ok_or_else(|| damaged("an hour's activity"))
 }
 
-pub(in crate::store::redb) fn open_activity(
-    read: &ReadTransaction,
-    hour: Hour,
-    after: Option<AccountKey>,
-    limit: usize,
-) -> Result<Vec<(AccountKey, Activity)>, StoreError> {
-    let after = after.map(|account| *account.as_bytes());
-    page(read, ACTIVITY, hour, after, limit, |key, row| {
-        Ok((AccountKey::new(key), activity(&row)?))
-    })
+pub(super) fn network_activity((young_accounts, young_elements): (u32, u64)) -> NetworkActivity {
+    NetworkActivity {
+        young_accounts,
+        young_elements,
+    }
 }
 
-pub(in crate::store::redb) fn open_network_activity(
-    read: &ReadTransaction,
+/// The first rows of an hour behind an account or network.
+pub(super) fn page<V: redb::Value + 'static, T>(
+    table: &impl ReadableTable<HourKey, V>,
     hour: Hour,
-    after: Option<NetworkKey>,
-    limit: usize,
-) -> Result<Vec<(NetworkKey, NetworkActivity)>, StoreError> {
-    let after = after.map(|network| *network.as_bytes());
-    page(read, NETWORK_ACTIVITY, hour, after, limit, |key, row| {
-        let (young_accounts, young_elements) = row;
-        let row = NetworkActivity {
-            young_accounts,
-            young_elements,
-        };
-        Ok((NetworkKey::new(key), row))
-    })
-}
-
-fn page<V: redb::Value + 'static, T>(
-    read: &ReadTransaction,
-    table: TableDefinition<'_, HourKey, V>,
-    hour: Hour,
-    after: Option<[u8; 32]>,
+    after: Option<&[u8; 32]>,
     limit: usize,
     decode: impl Fn([u8; 32], V::SelfType<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    let table = read.open_table(table).map_err(store_error)?;
-    let from = match &after {
+    let from = match after {
         Some(after) => Bound::Excluded(hour_key(hour, after)),
         None => Bound::Included(hour_key(hour, &[0; 32])),
     };

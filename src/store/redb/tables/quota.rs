@@ -5,9 +5,10 @@ use std::{ops::Bound, vec::Vec};
 use redb::{ReadTransaction, ReadableTable};
 
 use super::{
-    EVALUATIONS, META, NETWORKS, Tables,
+    EVALUATIONS, META, Tables,
     accounts::{self, Place, holder, spent_accounts},
-    ledger::{activity, hour_key},
+    ledger::hour_key,
+    logged::NETWORKS,
 };
 use crate::{
     oprf::Epoch,
@@ -16,7 +17,11 @@ use crate::{
         AccountKey, Activity, Bucket, ChargeRows, Claim, Day, DayRow, Hour, Meter, NetworkActivity,
         NetworkKey, ReplayKey, Suspect,
     },
-    store::{REPLAY_MEMORY, StoreError, SweepKey, redb::store_error, signals::SWEEP},
+    store::{
+        REPLAY_MEMORY, StoreError, SweepKey,
+        redb::{pending::Section, store_error},
+        signals::SWEEP,
+    },
     timestamp::Timestamp,
 };
 
@@ -42,6 +47,16 @@ impl Tables<'_> {
         Ok(())
     }
 
+    /// Has the rows folded that can be among the next `limit` ones that are looked at.
+    pub(in crate::store::redb) fn fold_swept(
+        &mut self,
+        after: Option<&SweepKey>,
+        limit: usize,
+    ) -> Result<(), StoreError> {
+        let (section, after) = place_of(after);
+        self.logged.fold_behind(section, after, limit)
+    }
+
     /// Forgets rows that mean nothing any more, of those that didn't when somebody looked.
     pub(in crate::store::redb) fn forget_spent(
         &mut self,
@@ -53,7 +68,7 @@ impl Tables<'_> {
             let level = self.level_of(network)?;
             if level.is_some_and(|level| level <= at.as_micros()) {
                 self.hot.networks.remove(network);
-                self.networks.remove(network)?;
+                self.logged.remove_network(network)?;
                 forgotten += 1;
             }
         }
@@ -64,7 +79,7 @@ impl Tables<'_> {
         if let Some(level) = self.hot.networks.get(network) {
             return Ok(Some(*level));
         }
-        Ok(self.networks.get(network)?.map(|level| level.value()))
+        self.logged.network(network)
     }
 
     /// Forgets days that no baseline needs any more, suspensions that are over, and what detection doesn't look for any more.
@@ -115,6 +130,14 @@ impl SpentRows {
 const IN_QUOTA: u8 = 0;
 const IN_NETWORKS: u8 = 1;
 
+fn place_of(after: Option<&SweepKey>) -> (Section, Option<&[u8]>) {
+    match after.and_then(|after| after.split_first()) {
+        Some((&IN_NETWORKS, network)) => (Section::Networks, Some(network)),
+        Some((_, key)) => (Section::Quota, Some(key)),
+        None => (Section::Quota, None),
+    }
+}
+
 /// Those of the next `limit` rows that mean nothing any more, and the last one looked at.
 pub(in crate::store::redb) fn spent_rows(
     read: &ReadTransaction,
@@ -123,14 +146,13 @@ pub(in crate::store::redb) fn spent_rows(
     limit: usize,
 ) -> Result<(SpentRows, Option<SweepKey>), StoreError> {
     let mut rows = SpentRows::default();
-    let after = after.as_deref().and_then(<[u8]>::split_first);
-    let from = match after {
-        Some((&IN_NETWORKS, network)) => {
-            let network = <[u8; 32]>::try_from(network);
+    let (section, after) = place_of(after.as_ref());
+    let from = match section {
+        Section::Networks => {
+            let network = after.and_then(|network| <[u8; 32]>::try_from(network).ok());
             network.map_or(Bound::Unbounded, Bound::Excluded)
         }
         _ => {
-            let after = after.map(|(_, key)| key);
             let (spent, last) = spent_accounts(read, at, after, limit)?;
             rows.accounts = spent;
             if let Some(last) = last {
@@ -240,8 +262,7 @@ impl ChargeRows for Tables<'_> {
         if let Some(row) = self.hot.activity.get(&key) {
             return Ok(Some(*row));
         }
-        let row = self.activity.get(key)?;
-        row.map(|row| activity(&row.value())).transpose()
+        self.logged.activity(&key)
     }
 
     fn network_activity(
@@ -253,14 +274,7 @@ impl ChargeRows for Tables<'_> {
         if let Some(row) = self.hot.network_activity.get(&key) {
             return Ok(Some(*row));
         }
-        let row = self.network_activity.get(key)?;
-        Ok(row.map(|row| {
-            let (young_accounts, young_elements) = row.value();
-            NetworkActivity {
-                young_accounts,
-                young_elements,
-            }
-        }))
+        self.logged.network_activity(&key)
     }
 
     fn set_activity(

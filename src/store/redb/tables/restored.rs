@@ -5,8 +5,8 @@ use std::vec::Vec;
 use redb::{ReadTransaction, ReadableTable, TableError};
 
 use super::{
-    CHANGES, DECOYS_FROM, DECOYS_TO, EPOCH, META, QUOTA, Tables, VERSION, accounts, number,
-    takeover::UNKNOWN_CHANGES,
+    CHANGES, DECOYS_FROM, DECOYS_TO, EPOCH, META, Tables, accounts, check_known, logged::QUOTA,
+    number, takeover::UNKNOWN_CHANGES,
 };
 use crate::{
     oprf::{Encoding, Epoch},
@@ -187,16 +187,13 @@ pub(in crate::store::redb) fn seen(read: &ReadTransaction) -> Result<Option<Seen
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
         meta => meta.map_err(store_error)?,
     };
-    let version = number(&meta, "version")?;
-    if version > VERSION {
-        return Err(StoreError::Version(version));
-    }
+    check_known(number(&meta, "version")?)?;
     let commits = number(&meta, COMMITS)?;
     let store = number(&meta, STORE)?;
     Ok((commits > 0).then_some(Seen { store, commits }))
 }
 
-/// Reads what a restored store knows of itself. Its tables have to be there.
+/// Reads what a restored store knows of itself. Its tables have to be there, and have everything.
 pub(in crate::store::redb) fn remembered(read: &ReadTransaction) -> Result<Remembered, StoreError> {
     let meta = read.open_table(META).map_err(store_error)?;
     let epoch = number(&meta, EPOCH)?;

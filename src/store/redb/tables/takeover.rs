@@ -6,6 +6,7 @@
 //!   is made from `members`.
 //! * Version 3 had what belongs to one account in three tables, and a fourth that said which request was the oldest. Its index of
 //!   labels wasn't by epoch.
+//! * Version 4 had no log. Nothing has to be done.
 //!
 //! ```text
 //! labelled     length[1] label epoch_be[8] N[32]      -
@@ -23,7 +24,6 @@ use super::{
     accounts::{AccountRow, Holder, request_of, stored},
     damaged,
     labelled::label_key,
-    ledger::hour_of,
     number,
 };
 use crate::{
@@ -56,6 +56,9 @@ const CHARGED_BY: TableDefinition<'_, (u64, Replay), ()> = TableDefinition::new(
 impl Tables<'_> {
     /// Makes a file of an earlier version one of this version, but for the stamp.
     pub(super) fn take_over(&mut self, version: u64) -> Result<(), StoreError> {
+        if version == 4 {
+            return Ok(());
+        }
         self.forgot_hours()?;
         if version < 2 {
             self.meta.insert(CHANGES, UNKNOWN_CHANGES)?;
@@ -70,7 +73,7 @@ impl Tables<'_> {
 
     /// What accounts did was forgotten after a month, or never written.
     fn forgot_hours(&mut self) -> Result<(), StoreError> {
-        let oldest = self.activity.first()?.map(|(key, _)| hour_of(&key.value()));
+        let oldest = self.logged.oldest_hour()?;
         let latest = Timestamp::from_micros(number(&self.meta, "latest")?);
         let next = Hour::new(Hour::of(latest).get().saturating_add(1));
         self.ledger.set_since(oldest.unwrap_or(next))
@@ -122,8 +125,7 @@ impl Tables<'_> {
                 claim: Some(claim),
                 ..AccountRow::default()
             };
-            self.quota
-                .insert(account.value().as_slice(), row.encode().as_slice())?;
+            self.logged.put_quota(&account.value(), &row.encode())?;
         }
         let buckets = transaction.open_table(BUCKETS).map_err(store_error)?;
         for row in buckets.iter()? {
@@ -136,8 +138,7 @@ impl Tables<'_> {
             let (key, when) = row?;
             if latest.saturating_sub(when.value()) < REPLAY_MEMORY {
                 let when = when.value().to_be_bytes();
-                self.quota
-                    .insert(request_of(&key.value()).as_slice(), when.as_slice())?;
+                self.logged.put_quota(&request_of(&key.value()), &when)?;
             }
         }
         drop((claims, buckets, charged));
@@ -151,7 +152,7 @@ impl Tables<'_> {
     fn gather_bucket(&mut self, key: &[u8; 33], level: u64) -> Result<(), StoreError> {
         let [subject @ .., kind] = *key;
         if kind == NETWORK {
-            self.networks.insert(subject, level)?;
+            self.logged.put_network(&subject, level)?;
             return Ok(());
         }
         let mut holder: Holder = *key;
@@ -159,15 +160,13 @@ impl Tables<'_> {
             *last = u8::from(matches!(kind, REGISTRAR_ELEMENTS | REGISTRAR_REQUESTS));
         }
         let holder = stored(&holder);
-        let row = self.quota.get(holder)?;
-        let row = row.map(|row| AccountRow::decode(row.value())).transpose()?;
+        let row = self.logged.quota(holder, AccountRow::decode)?;
         let mut row = row.unwrap_or_default();
         match kind {
             ELEMENTS | REGISTRAR_ELEMENTS => row.elements = level,
             REQUESTS | REGISTRAR_REQUESTS => row.requests = level,
             _ => return Err(damaged("a bucket")),
         }
-        self.quota.insert(holder, row.encode().as_slice())?;
-        Ok(())
+        self.logged.put_quota(holder, &row.encode())
     }
 }
