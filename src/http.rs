@@ -48,6 +48,7 @@ mod forget;
 mod incident;
 mod ledger;
 mod members;
+mod month_keys;
 mod observe;
 mod operator;
 mod origin;

@@ -25,7 +25,9 @@ const REFUSED: i32 = 3;
 /// In the month after that of [`NOW`].
 const NEXT_MONTH: u64 = NOW + 30 * 86_400;
 
+/// A test's own.
 static CLOCK: AtomicU64 = AtomicU64::new(NOW);
+static CLOCK_OF_INCIDENT: AtomicU64 = AtomicU64::new(NOW);
 
 /// A service of which accounts have asked for something.
 struct Asked {
@@ -34,10 +36,10 @@ struct Asked {
 }
 
 impl Asked {
-    fn new() -> Self {
+    fn new(clock: fn() -> Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let setup = Setup {
-            clock: || Timestamp::from_secs(CLOCK.load(Ordering::SeqCst)),
+            clock,
             ..Setup::default()
         };
         let running = Running::start(folder.path(), setup);
@@ -119,7 +121,7 @@ fn findings(folder: &Path, header: &[u8], entries: &[Vec<u8>]) -> Vec<String> {
 
 #[test]
 fn a_ledger_is_verified_shown_exported_and_its_names_forgotten() {
-    let asked = Asked::new();
+    let asked = Asked::new(|| Timestamp::from_secs(CLOCK.load(Ordering::SeqCst)));
     CLOCK.store(NEXT_MONTH, Ordering::SeqCst);
     let shred = |month: &str| {
         let mut shred = asked.ledger("shred");
@@ -239,4 +241,21 @@ fn what_is_exported_is_private_and_verified_without_a_service(asked: Asked, coun
     one(found(&good), "1 of the checkpoints aren't signed");
     fs::write(&file, "not a ledger").unwrap();
     assert_eq!(run(ledger("verify").arg(&file)).0, BAD_INPUT);
+}
+
+/// Who did it is still to be said.
+#[test]
+fn the_key_of_a_month_that_an_open_incident_is_about_is_kept() {
+    let asked = Asked::new(|| Timestamp::from_secs(CLOCK_OF_INCIDENT.load(Ordering::SeqCst)));
+    CLOCK_OF_INCIDENT.store(NEXT_MONTH, Ordering::SeqCst);
+    asked.seal();
+    let order = format!("{{\"since\":{},\"accounts\":[\"ada\"]}}", NOW - 3_600);
+    let open = Request::new("POST", "/incident/open", "", order.into_bytes());
+    assert_eq!(open.send(asked.running.operator).status, 200);
+    for _ in 0..2 {
+        let (code, document) = run(asked.ledger("shred").args(["2027-01", "--yes"]));
+        assert_eq!(code, REFUSED, "{document}");
+        let message = document["message"].as_str().unwrap();
+        assert!(message.contains("an incident"), "{message}");
+    }
 }

@@ -17,11 +17,12 @@ use std::{
 use axum::{body::Bytes, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 
-use super::{Service, credential::pseudonym, operator::json};
+use super::{Service, credential::pseudonym, operator::json, seal::SealError};
 use crate::{
     label::Label,
     server::{
         detect::{Signal, Subject},
+        ledger::Month,
         quota::Hour,
     },
     store::{Canaries, Store, StoreError},
@@ -53,6 +54,8 @@ enum Refused {
     Unknown,
     #[error("{0}")]
     Store(#[from] StoreError),
+    #[error("the ledger can't be written: {0}")]
+    Ledger(#[from] SealError),
 }
 
 /// A label as long as this service's may be, and not empty: that one is everybody's who has none.
@@ -91,11 +94,13 @@ pub(super) async fn touched<S: Store>(
         }
         let account = order.account.as_deref();
         let account = account.map(|name| pseudonym(&service.pepper, name));
+        let now = (service.clock)();
         let signal = Signal {
-            hour: Hour::of((service.clock)()),
+            hour: Hour::of(now),
             subject: Subject::Canary { account },
         };
-        let number = store.keep_signal(signal).await?;
+        let key = service.ledger_key(Month::of(now), now).await?;
+        let number = store.note_signal(signal, key, now).await?;
         service.signalled(&[signal]);
         Ok(serde_json::json!({ "signal": number }))
     })
@@ -111,7 +116,7 @@ async fn answer(work: impl Future<Output = Result<serde_json::Value, Refused>>) 
         Refused::Unreadable | Refused::Label => StatusCode::BAD_REQUEST,
         Refused::Unknown => StatusCode::NOT_FOUND,
         Refused::TooMany => StatusCode::CONFLICT,
-        Refused::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::Store(_) | Refused::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     json(status, &serde_json::json!({ "error": refused.to_string() }))
 }

@@ -52,6 +52,8 @@ enum Kept {
     NotOver(Month),
     #[error("hours of {0} aren't sealed yet: what happened in them is written down under its key")]
     Open(Month),
+    #[error("an incident that isn't closed is about {0}: its report needs the key")]
+    Evidence(Month),
     #[error(transparent)]
     Failed(#[from] SealError),
 }
@@ -162,6 +164,9 @@ impl<S: Store> Service<S> {
     async fn shred(&self, month: Month, at: Timestamp) -> Result<bool, Kept> {
         if month >= Month::of(at) {
             return Err(Kept::NotOver(month));
+        }
+        if self.is_evidence(month, at).await? {
+            return Err(Kept::Evidence(month));
         }
         let open = self.quota.store().oldest_open().await?;
         if open.is_some_and(|open| Month::of(open.begin()) <= month) {

@@ -1,4 +1,4 @@
-//! Seals hours that are over into the ledger, signs where the chain has come to, and destroys keys of months long ago.
+//! Seals hours that are over into the ledger, signs where the chain has come to, and has keys of months long ago destroyed.
 //!
 //! Every minute, so that a clock that was set doesn't stop the service for long: nothing is evaluated while anything of more than
 //! a day ago isn't sealed.
@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Service;
 use crate::{
     server::{
-        ledger::{LedgerKey, Month, Sealed, Sealing, Topic},
+        ledger::{Month, Sealed, Sealing},
         quota::Hour,
     },
     store::{Store, StoreError},
@@ -135,57 +135,6 @@ impl<S: Store> Service<S> {
     pub(super) async fn ledger_behind(&self) -> Result<u32, StoreError> {
         let open = self.quota.store().oldest_open().await?;
         Ok(open.map_or(0, |open| Hour::of((self.clock)()).since(open)))
-    }
-
-    /// The key that what happens in a month is written down under.
-    ///
-    /// If there was one and it is lost, it counts as destroyed: under a new one the same account would have another name, and who
-    /// adds up would miss what it did before.
-    pub(super) async fn ledger_key(
-        &self,
-        month: Month,
-        at: Timestamp,
-    ) -> Result<Arc<LedgerKey>, SealError> {
-        if self
-            .ledger_keys
-            .kept(month)
-            .map_err(SealError::Key)?
-            .is_none()
-        {
-            let [first, next] = [month, month.next()].map(|month| Hour::of(month.begin()));
-            let last = Topic::Charges(Hour::new(next.get().saturating_sub(1)));
-            let store = self.quota.store();
-            let used = store.ledger_about((Topic::Charges(first), 0), last, 1);
-            if !used.await?.is_empty() {
-                self.destroy_key(month, at).await?;
-            }
-        }
-        self.ledger_keys.key(month).map_err(SealError::Key)
-    }
-
-    /// Destroys the key of a month, and says so first: what is said and isn't done yet is done the next time.
-    ///
-    /// # Errors
-    ///
-    /// See [`SealError`].
-    pub(super) async fn destroy_key(&self, month: Month, at: Timestamp) -> Result<(), SealError> {
-        self.quota.store().note_destroyed(month, at).await?;
-        self.ledger_keys.destroy(month).map_err(SealError::Key)
-    }
-
-    /// Destroys keys that were kept long enough. A clock that has jumped ahead destroys nothing: the latest charge counts.
-    async fn destroy_due(&self, at: Timestamp) -> Result<(), SealError> {
-        let Some(latest) = self.quota.store().latest_charge().await? else {
-            return Ok(());
-        };
-        let present = Month::of(at.min(latest));
-        for month in self.ledger_keys.months().map_err(SealError::Key)? {
-            if month.is_due_in(present) {
-                self.destroy_key(month, at).await?;
-                tracing::info!(%month, "destroyed the ledger's key of a month");
-            }
-        }
-        Ok(())
     }
 
     /// Signs where the chain has come to, if that is further than the last time.

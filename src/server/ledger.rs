@@ -38,7 +38,7 @@ pub use checkpoint::{BadCheckpoint, Checkpoint};
 pub use entry::{BadEntry, Entry, ExportHeader};
 pub use key::{LedgerKey, Pseudonym};
 pub use month::{BadMonth, Month};
-pub use seal::{SealRows, Sealed, Sealing, seal};
+pub use seal::{SealRows, Sealed, Sealing, note_signal, seal};
 pub use suspension::Suspension;
 pub use topic::Topic;
 pub use verify::{Fault, Finding, Verifier};

@@ -3,12 +3,16 @@
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::{future::Future, vec::Vec};
+use std::{future::Future, sync::Arc, vec::Vec};
 
 use super::StoreError;
-use crate::server::{
-    detect::{DetectRows, Signal},
-    quota::Day,
+use crate::{
+    server::{
+        detect::{DetectRows, Signal},
+        ledger::LedgerKey,
+        quota::Day,
+    },
+    timestamp::Timestamp,
 };
 
 /// What detection has found, newest first, each with its number.
@@ -24,13 +28,18 @@ pub trait SignalStore: Send + Sync {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Signal)>, StoreError>> + Send;
 
-    /// Keeps a signal that doesn't come from an hour's requests, by
-    /// [`SignalRows::keep_signal`](crate::server::detect::SignalRows::keep_signal).
+    /// Keeps a signal that doesn't come from an hour's requests, and says so in the ledger under the key of the month of `at`, by
+    /// [`ledger::note_signal`](crate::server::ledger::note_signal()).
     ///
     /// # Errors
     ///
     /// See [`StoreError`].
-    fn keep_signal(&self, signal: Signal) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn note_signal(
+        &self,
+        signal: Signal,
+        key: Arc<LedgerKey>,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
 /// In which stretch of days a row of detection is kept: it is looked for in the one of today and the one before, and what

@@ -2,13 +2,18 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use blindbook::http_client::Transport;
+use blindbook::{
+    http_client::Transport,
+    server::{detect::Subject, ledger::Body},
+    store::{LedgerStore, RedbStore},
+};
 use serde_json::Value;
 
 use crate::{
     raw::{self, Response},
     service::*,
     shared::order,
+    signals::{now, pseudonym},
 };
 
 fn canaries(running: &Running, labels: &str) -> Response {
@@ -103,6 +108,26 @@ fn whoever_meets_a_canary_raises_a_signal_and_can_be_suspended_by_it() {
         let outside = raw::Request::new("POST", path, &enrol(), Vec::new());
         assert_eq!(outside.send(running.public).problem(), "not-found");
     }
+
+    // Both are evidence: the account under its name of the month, which isn't the one that it is suspended by.
+    drop(running);
+    let store = RedbStore::open(&folder.path().join("store")).unwrap();
+    let entries = now(store.ledger(0, 100)).unwrap();
+    let noted = entries.iter().filter_map(|entry| match entry.body() {
+        Ok(Body::Signal(signal)) => Some(signal.subject),
+        _ => None,
+    });
+    let noted: Vec<_> = noted.collect();
+    let [
+        Subject::Canary {
+            account: Some(name),
+        },
+        Subject::Canary { account: None },
+    ] = noted[..]
+    else {
+        panic!("{noted:?}");
+    };
+    assert_ne!(name, pseudonym("eve"));
 }
 
 #[test]

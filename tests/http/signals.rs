@@ -4,9 +4,10 @@ use blindbook::{
     Timestamp,
     server::{
         detect::{Signal, Subject},
+        ledger::Month,
         quota::{AccountKey, Hour, Meter},
     },
-    store::{RedbStore, SignalStore},
+    store::{DerivedLedgerKeys, LedgerKeys, RedbStore, SignalStore},
 };
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// The pseudonym of an account: HMAC-SHA-256 under the pepper.
-fn pseudonym(account: &str) -> AccountKey {
+pub(crate) fn pseudonym(account: &str) -> AccountKey {
     use aws_lc_rs::hmac;
     let key = hmac::Key::new(hmac::HMAC_SHA256, &PEPPER);
     let tag = hmac::sign(&key, account.as_bytes());
@@ -43,8 +44,10 @@ fn alarmed() -> (tempfile::TempDir, Running) {
         (3, unusual),
         (2, saturated("eve", 9)),
     ] {
-        let hour = Hour::of(Timestamp::from_secs(NOW - hours * 3_600));
-        now(store.keep_signal(Signal { hour, subject })).unwrap();
+        let at = Timestamp::from_secs(NOW - hours * 3_600);
+        let hour = Hour::of(at);
+        let key = DerivedLedgerKeys::new(&mut [1; 32]).key(Month::of(at));
+        now(store.note_signal(Signal { hour, subject }, key.unwrap(), at)).unwrap();
     }
     drop(store);
     let running = Running::start(folder.path(), Setup::default());
@@ -52,7 +55,7 @@ fn alarmed() -> (tempfile::TempDir, Running) {
 }
 
 /// A future that a store answers from another thread.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.unwrap().block_on(future)
 }

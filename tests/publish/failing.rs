@@ -1,6 +1,9 @@
 //! A store that fails when it's told to.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use blindbook::{
     Timestamp,
@@ -10,7 +13,7 @@ use blindbook::{
         detect::Signal,
         directory::{BatchOutcome, Choice, ChoiceOutcome, Identity, MemberBatch, Window},
         incident::{HandOut, Incident, Lease, Notice, NoticeId, Tally},
-        ledger::{Entry, Head, Month, Sealed, Sealing, Suspension, Topic},
+        ledger::{Entry, Head, LedgerKey, Month, Sealed, Sealing, Suspension, Topic},
         quota::{
             AccountKey, Activity, ChargeOutcome, Debit, Hour, NetworkActivity, NetworkKey,
             QuotaStore,
@@ -77,8 +80,13 @@ impl SignalStore for Failing {
         self.inner.signals(before, limit).await
     }
 
-    async fn keep_signal(&self, signal: Signal) -> Result<u64, StoreError> {
-        self.inner.keep_signal(signal).await
+    async fn note_signal(
+        &self,
+        signal: Signal,
+        key: Arc<LedgerKey>,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.inner.note_signal(signal, key, at).await
     }
 }
 

@@ -92,6 +92,22 @@ pub enum Sealed {
     },
 }
 
+/// Keeps a signal, and says so in the ledger; returns its number.
+///
+/// # Errors
+///
+/// A row can't be read or written. The step has to be undone.
+pub fn note_signal<R: SealRows>(
+    rows: &mut R,
+    signal: &Signal,
+    key: &LedgerKey,
+    at: Timestamp,
+) -> Result<u64, <R as ChargeRows>::Error> {
+    let number = rows.keep_signal(signal)?;
+    append(rows, at, &Body::signal(*signal, key))?;
+    Ok(number)
+}
+
 /// Seals up to 4,096 rows of the oldest hour that was over at `at`. To be called until it says [`Sealed::Nothing`].
 ///
 /// To be run by a store inside one atomic step.
@@ -134,8 +150,7 @@ pub fn seal<R: SealRows>(
         more = page.len() >= NETWORKS;
     }
     for signal in &signals {
-        rows.keep_signal(signal)?;
-        append(rows, at, &Body::signal(*signal, &sealing.key))?;
+        note_signal(rows, signal, &sealing.key, at)?;
     }
     if more {
         rows.set_totals(Some(&totals))?;

@@ -1,17 +1,19 @@
 //! What detection remembers and has found, in memory.
 
-use std::{collections::BTreeMap, convert::Infallible, vec::Vec};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, vec::Vec};
 
 use super::{MemoryStore, Rows, never};
 use crate::{
     server::{
         detect::{DetectRows, NetworkUsual, Signal, SignalRows, Watched},
+        ledger::{LedgerKey, note_signal},
         quota::{AccountKey, Day, NetworkKey},
     },
     store::{
         SignalStore, StoreError,
         signals::{SWEPT_ROWS, SWEPT_SIGNALS, stretch},
     },
+    timestamp::Timestamp,
 };
 
 type Seen<K, V> = BTreeMap<(u32, K), V>;
@@ -130,8 +132,13 @@ impl SignalStore for MemoryStore {
         Ok(signals.map(|(number, signal)| (*number, *signal)).collect())
     }
 
-    async fn keep_signal(&self, signal: Signal) -> Result<u64, StoreError> {
-        Ok(never(SignalRows::keep_signal(&mut *self.rows()?, &signal)))
+    async fn note_signal(
+        &self,
+        signal: Signal,
+        key: Arc<LedgerKey>,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        Ok(never(note_signal(&mut *self.rows()?, &signal, &key, at)))
     }
 }
 

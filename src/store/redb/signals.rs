@@ -1,11 +1,15 @@
 //! What detection has found, in the embedded store.
 
-use std::vec::Vec;
+use std::{sync::Arc, vec::Vec};
 
 use super::{RedbStore, tables};
 use crate::{
-    server::detect::{Signal, SignalRows},
+    server::{
+        detect::Signal,
+        ledger::{LedgerKey, note_signal},
+    },
     store::{SignalStore, StoreError},
+    timestamp::Timestamp,
 };
 
 impl SignalStore for RedbStore {
@@ -17,9 +21,14 @@ impl SignalStore for RedbStore {
         self.read(|read| tables::signals(read, before, limit))
     }
 
-    async fn keep_signal(&self, signal: Signal) -> Result<u64, StoreError> {
+    async fn note_signal(
+        &self,
+        signal: Signal,
+        key: Arc<LedgerKey>,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
         self.writer
-            .submit(1, move |tables| tables.keep_signal(&signal))
+            .submit(1, move |tables| note_signal(tables, &signal, &key, at))
             .await
     }
 }
