@@ -16,7 +16,7 @@ use crate::{
 /// Most fake accounts behind one network.
 const PER_NETWORK: usize = 40;
 /// Of so many one goes elsewhere, ten to a network there.
-const STAY: usize = 5;
+const ONE_IN: usize = 10;
 const PER_NETWORK_ELSEWHERE: usize = 10;
 /// Numbers that a fake account tries at a time: one request of the smallest size.
 pub(super) const AT_A_TIME: usize = 16;
@@ -99,8 +99,8 @@ impl Attack {
         for (at, fake) in self.fakes.iter_mut().enumerate() {
             fake.address = match place {
                 Place::Home => address(18, at % networks, at / networks),
-                Place::Elsewhere if at % STAY == 0 => {
-                    let mover = at / STAY;
+                Place::Elsewhere if at % ONE_IN == 0 => {
+                    let mover = at / ONE_IN;
                     let network = mover / PER_NETWORK_ELSEWHERE;
                     address(19, network, mover % PER_NETWORK_ELSEWHERE)
                 }

@@ -174,7 +174,7 @@ impl<'a> Play<'a> {
         let until = clock::seconds() + SUSPENDED_HOURS * HOUR;
         self.suspended_until = Some(until);
         self.stage.note(format!(
-            "they are suspended by the signals' numbers, until {}",
+            "these networks are suspended by the signals' numbers, until {}",
             date(until)
         ))
     }
