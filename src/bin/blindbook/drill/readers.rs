@@ -57,7 +57,7 @@ pub(super) struct Sync {
     pub(super) suspended_until: Option<u64>,
     /// Those who were answered.
     pub(super) people: u64,
-    /// Those among them whose accounts are new.
+    /// Those among them whose accounts are new, and who have had something evaluated.
     pub(super) new: u64,
     /// Those among them who found others than can be found.
     pub(super) wrong: u64,
@@ -113,7 +113,7 @@ impl Readers {
                 Some((contact, handle.to_owned()))
             });
             sync.people += 1;
-            sync.new += u64::from(reader.is_new);
+            sync.new += u64::from(reader.is_new && synced.answered > 0);
             sync.wrong += u64::from(reader.phone.find(set)? != expected.collect());
         }
         self.look_ups += 1;

@@ -121,7 +121,7 @@ fn attack() -> Vec<(&'static str, Spoil)> {
         (HONEST, |outcome| outcome.syncs[4].wrong = 1),
         (HONEST, |outcome| outcome.syncs[4].new = 0),
         (HONEST, |outcome| outcome.syncs[4].people = 3),
-        (HONEST, |outcome| drop(outcome.syncs.pop())),
+        (HONEST, |outcome| outcome.syncs.truncate(6)),
     ]
 }
 
@@ -136,13 +136,19 @@ fn incident() -> Vec<(&'static str, Spoil)> {
         (FORMULA, |outcome| {
             outcome.bounds.insert("GB".to_owned(), 3);
         }),
-        (BOUNDED, |outcome| drop(outcome.bounds.remove("GB"))),
+        (BOUNDED, |outcome| {
+            outcome.bounds.remove("GB");
+        }),
         (BOUNDED, |outcome| {
             let found = outcome.found.entry("GB".to_owned()).or_default();
             found.insert("d".to_owned());
         }),
-        (TOLD, |outcome| drop(outcome.told.remove("d"))),
-        (TOLD, |outcome| drop(outcome.told.insert("a".to_owned(), 2))),
+        (TOLD, |outcome| {
+            outcome.told.remove("d");
+        }),
+        (TOLD, |outcome| {
+            outcome.told.insert("a".to_owned(), 2);
+        }),
         (TOLD, |outcome| outcome.handed_over = vec![4, 1]),
         (TOLD, |outcome| {
             let found = outcome.found.entry("GB".to_owned()).or_default();
