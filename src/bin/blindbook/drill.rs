@@ -2,306 +2,125 @@
 //!
 //! The days pass as fast as the work is done: the clock of the service is the drill's. What is truly so is known here alone, and in
 //! the end it is compared with what the service said and did.
+//!
+//! The same seed and sizes give the same report, word for word: keys, blinds and pseudonyms are random, and nothing that is told
+//! depends on them, nor on how long anything took.
 
 mod attack;
 mod checks;
 mod clock;
+mod evidence;
 mod people;
+mod phone;
+mod play;
+mod readers;
+mod set;
+mod stage;
+mod timeline;
 
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use std::fmt;
 
-use blindbook::{
-    http::IncidentStatus, http::Proxies, server::incident::Report as IncidentReport, store::Pace,
-};
 use serde::Serialize;
-use serde_json::json;
 
 use self::{
-    attack::Attack,
-    checks::{Check, Outcome, Sync},
-    people::{Kind, Set, Town},
+    checks::Check,
+    timeline::{Entry, Timeline},
 };
-use crate::{
-    demo::service::{DemoService, Staging},
-    failure::Failure,
-    incident::{self, Delivery, date},
-    operator::Operator,
-    publish,
-    text::count,
-};
-
-const HOUR: u64 = 3_600;
+use crate::failure::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many people have an account
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(100..=50_000))]
-    people: u64,
+    #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u16).range(1_000..=50_000))]
+    people: u16,
     /// How many of them look their contacts up, before, during and after
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=2_000))]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(20..=2_000))]
     honest: u64,
     /// How many fake accounts the attacker has
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000))]
-    fakes: u64,
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(20..=1_000))]
+    fakes: u16,
     /// Decides who is who, and which numbers are tried: the same seed, the same drill
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 /// What happened, and whether it was as it has to be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 struct Report {
     timeline: Vec<Entry>,
     checks: Vec<Check>,
 }
 
-/// What happened at a time of the drill.
-#[derive(Debug, Serialize)]
-struct Entry {
-    at: String,
-    what: String,
-}
-
-/// Tells what happens while it does.
-struct Timeline {
-    entries: Vec<Entry>,
-    silent: bool,
-}
-
-impl Timeline {
-    fn note(&mut self, what: String) -> Result<(), Failure> {
-        let at = date(clock::seconds());
-        if !self.silent {
-            crate::print(&format!("{at}  {what}"))?;
-        }
-        self.entries.push(Entry { at, what });
-        Ok(())
-    }
-}
-
 pub(crate) fn run(args: &Args, json: bool) -> Result<Option<Failure>, Failure> {
-    let folder = tempfile::Builder::new()
-        .prefix("blindbook-drill-")
-        .tempdir()
-        .map_err(Failure::machine)?;
-    let mut timeline = Timeline {
-        entries: Vec::new(),
-        silent: json,
-    };
-    let outcome = play(args, folder.path(), &mut timeline)?;
-    let report = Report {
-        timeline: timeline.entries,
-        checks: checks::all(&outcome),
-    };
+    let report = Report::of(args, json)?;
     crate::emit(&report, json)?;
     let failed = report.checks.iter().find(|check| !check.passed);
     Ok(failed
         .map(|check| Failure::defect(format!("the drill failed: {}: {}", check.name, check.found))))
 }
 
-fn play(args: &Args, folder: &Path, timeline: &mut Timeline) -> Result<Outcome, Failure> {
-    clock::begin();
-    let staging = Staging {
-        clock: clock::now,
-        proxies: Proxies {
-            trusted: vec!["127.0.0.0/8".parse().map_err(Failure::defect)?],
-            ..Proxies::default()
-        },
-    };
-    let service = DemoService::start(folder, staging)?;
-    let operator = Operator(service.operator);
-    let published = |timeline: &mut Timeline| -> Result<Set, Failure> {
-        publish::request(service.operator, Pace::Now)?;
-        let set = Set::fetch(&service)?;
-        timeline.note(format!(
-            "published: {} members can be found",
-            count(set.members())
-        ))?;
-        Ok(set)
-    };
-    let mut town = Town::new(args.people, args.honest, args.seed)?;
-    let mut outcome = Outcome::default();
-
-    let enrolled = town.enrol(&service, |kind| {
-        !matches!(kind, Kind::JoinsDuring | Kind::JoinsAfter)
-    })?;
-    timeline.note(format!("{} people are enrolled", count(enrolled)))?;
-    let set = published(timeline)?;
-    outcome
-        .syncs
-        .push(look_up(&mut town, &service, &set, "before", timeline)?);
-
-    clock::pass(24 * HOUR);
-    let left = town.leave(&service, Kind::LeavesBefore)?;
-    timeline.note(format!(
-        "{left} people decide not to be found any more, by their own credential"
-    ))?;
-    clock::pass(48 * HOUR);
-    let set = published(timeline)?;
-
-    clock::pass(9 * HOUR);
-    let since = clock::seconds();
-    let quiet = new_accounts(&service)?;
-    let mut attack = Attack::new(args.fakes, args.seed)?;
-    attack.strike(&service, &set)?;
-    timeline.note(format!(
-        "{} fake accounts from {} networks, made this hour, try {} generated numbers: {}",
-        count(args.fakes),
-        attack.networks(),
-        count(attack.answered),
-        attack.refusals()
-    ))?;
-    outcome.new_accounts = (quiet, new_accounts(&service)?);
-
-    clock::pass(3 * HOUR);
-    let left = town.leave(&service, Kind::LeavesDuring)?;
-    let joined = town.enrol(&service, |kind| kind == Kind::JoinsDuring)?;
-    timeline.note(format!("meanwhile {left} people leave and {joined} join"))?;
-    clock::pass(12 * HOUR);
-    let set = published(timeline)?;
-    attack.strike(&service, &set)?;
-    timeline.note(format!(
-        "the fakes go on with what comes back of their quota: {} numbers in all, {} members found",
-        count(attack.answered),
-        count(attack.found().len() as u64)
-    ))?;
-    outcome
-        .syncs
-        .push(look_up(&mut town, &service, &set, "during", timeline)?);
-
-    clock::pass(HOUR);
-    timeline.note(format!(
-        "the operator sees {} elements of new accounts in a day, where there were {}",
-        count(outcome.new_accounts.1),
-        count(outcome.new_accounts.0)
-    ))?;
-    let order = json!({ "since": since, "accounts": attack.names() });
-    let opened: IncidentStatus = operator.post("/incident/open", &order)?;
-    let incident = opened.incident;
-    let which = json!({ "incident": incident });
-    let _contained: IncidentStatus = operator.post("/incident/contain", &which)?;
-    let before = attack.answered;
-    clock::pass(HOUR);
-    attack.strike(&service, &set)?;
-    outcome.answered_after_containment = attack.answered - before;
-    timeline.note(format!(
-        "incident {incident} is opened and contained; the fakes try again: {}",
-        attack.refusals()
-    ))?;
-    outcome
-        .syncs
-        .push(look_up(&mut town, &service, &set, "contained", timeline)?);
-
-    clock::pass(HOUR);
-    let _rotated: serde_json::Value = operator.order("/rotate?hard")?;
-    let set = Set::fetch(&service)?;
-    timeline.note(format!("the key is rotated hard: epoch {}", set.epoch()))?;
-    outcome
-        .syncs
-        .push(look_up(&mut town, &service, &set, "rotated", timeline)?);
-
-    clock::pass(HOUR);
-    let joined = town.enrol(&service, |kind| kind == Kind::JoinsAfter)?;
-    timeline.note(format!("{joined} people join, whom it doesn't concern"))?;
-    let set = published(timeline)?;
-
-    let order = json!({ "incident": incident, "words": { "contact": "privacy@demo.example" } });
-    let report: IncidentReport = operator.post("/incident/report", &order)?;
-    timeline.note(format!(
-        "the report: at most {} of {} members were learned of",
-        count(report.at_most),
-        count(report.members)
-    ))?;
-    outcome.bounds = report
-        .regions
-        .iter()
-        .map(|region| (region.region.clone(), region.at_most))
-        .collect();
-    outcome.bound = report.at_most;
-    outcome.evaluations = (report.evaluations.elements, report.evaluations.complete);
-
-    let spool = folder.join("spool");
-    fs::create_dir(&spool).map_err(Failure::machine)?;
-    let order = json!({ "incident": incident, "without_rotation": false });
-    for _ in 0..2 {
-        let delivery = Delivery::Spool(spool.clone());
-        let (notified, failed) = incident::tell(operator, &order, delivery, 30, true)?;
-        if let Some(failed) = failed {
-            return Err(failed);
-        }
-        outcome.handed_over.push(notified.handed_over);
+impl Report {
+    fn of(args: &Args, silent: bool) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new()
+            .prefix("blindbook-drill-")
+            .tempdir()
+            .map_err(Failure::machine)?;
+        let mut timeline = Timeline::new(silent);
+        let outcome = play::play(args, folder.path(), &mut timeline)?;
+        Ok(Self {
+            timeline: timeline.entries,
+            checks: checks::all(&outcome),
+        })
     }
-    outcome.told = told(&spool)?;
-    timeline.note(format!(
-        "{} people are told",
-        count(outcome.handed_over.iter().sum())
-    ))?;
-    let closed: IncidentStatus = operator.post("/incident/close", &which)?;
-    outcome.closed = closed.closed;
-    clock::pass(20 * HOUR);
-    outcome
-        .syncs
-        .push(look_up(&mut town, &service, &set, "after", timeline)?);
-    timeline.note(format!("incident {incident} is closed"))?;
-    service.stop()?;
-
-    outcome.affected = town.affected();
-    outcome.found = town.by_region(attack.found());
-    outcome.answered = attack.answered;
-    Ok(outcome)
-}
-
-/// Everybody who is honest looks their contacts up.
-fn look_up(
-    town: &mut Town,
-    service: &DemoService,
-    set: &Set,
-    when: &'static str,
-    timeline: &mut Timeline,
-) -> Result<Sync, Failure> {
-    let sync = town.look_up(service, set, when)?;
-    timeline.note(format!(
-        "{} honest people look their contacts up: {} find exactly those who can be found",
-        sync.people,
-        sync.people - sync.wrong
-    ))?;
-    Ok(sync)
-}
-
-/// Elements that new accounts had evaluated today, by the service's metrics.
-fn new_accounts(service: &DemoService) -> Result<u64, Failure> {
-    let metrics = service.metrics()?;
-    let name = "blindbook_day_elements{who=\"new_accounts\"} ";
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
-    Ok(value
-        .and_then(|value| value.parse::<f64>().ok())
-        .unwrap_or(0.0) as u64)
-}
-
-/// How often each handle was told, by what was handed over.
-fn told(spool: &Path) -> Result<BTreeMap<String, u32>, Failure> {
-    let mut told = BTreeMap::new();
-    for entry in fs::read_dir(spool).map_err(Failure::machine)? {
-        let path = entry.map_err(Failure::machine)?.path();
-        let notice = fs::read(&path).map_err(|error| Failure::file(&path, &error))?;
-        let notice: serde_json::Value = serde_json::from_slice(&notice).map_err(Failure::defect)?;
-        let handle = notice.get("handle").and_then(|handle| handle.as_str());
-        *told
-            .entry(handle.unwrap_or_default().to_owned())
-            .or_insert(0) += 1;
-    }
-    Ok(told)
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, check) in self.checks.iter().enumerate() {
+        for check in &self.checks {
             let verdict = if check.passed { "ok    " } else { "FAILED" };
             write!(f, "\n{verdict} {}: {}", check.name, check.found)?;
-            if number + 1 == self.checks.len() {
-                break;
-            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches};
+
+    use super::*;
+
+    fn args(words: &[&str]) -> Args {
+        let command = Args::augment_args(clap::Command::new("drill").no_binary_name(true));
+        Args::from_arg_matches(&command.get_matches_from(words)).unwrap()
+    }
+
+    /// Everything is played twice, which takes a while.
+    #[test]
+    fn the_same_seed_is_the_same_drill() {
+        let small = args(&[
+            "--people", "1000", "--honest", "20", "--fakes", "21", "--seed", "7",
+        ]);
+        let [first, again] = [(); 2].map(|()| Report::of(&small, true).unwrap());
+        for check in &first.checks {
+            assert!(check.passed, "{}: {}", check.name, check.found);
+        }
+        assert_eq!(first, again);
+    }
+
+    /// One region has more members than elements are evaluated, another one fewer: otherwise half of the bound's formula wouldn't
+    /// be seen.
+    #[test]
+    fn by_default_either_side_of_the_bound_is_the_less_somewhere() {
+        let default = args(&[]);
+        let town = people::Town::new(default.people.into(), default.seed);
+        let members = town.by_region(&town.affected());
+        let fakes = usize::from(default.fakes);
+        let asked_at_least = fakes * attack::AT_A_TIME;
+        // A tenth of the fakes goes on, and everybody honest asks twice.
+        let honest = usize::try_from(default.honest).unwrap();
+        let asked_at_most = asked_at_least + (fakes / 10 + 2 * honest) * attack::AT_A_TIME;
+        assert!(members["FR"].len() > asked_at_most);
+        assert!(members["GB"].len() < asked_at_least);
     }
 }

@@ -8,6 +8,7 @@ mod view;
 
 use std::fmt;
 
+pub(crate) use check::{Args as VerifyArgs, run as verify};
 use serde::Serialize;
 
 use crate::failure::Failure;

@@ -39,6 +39,16 @@ impl Operator {
         self.ask(path, |agent, url| agent.post(url).send(&document[..]))
     }
 
+    /// With a document, for an answer that says nothing but that it is done.
+    pub(crate) fn tell(self, path: &str, document: &impl Serialize) -> Result<(), Failure> {
+        let document = serde_json::to_vec(document).map_err(Failure::defect)?;
+        let response = self.send(path, |agent, url| agent.post(url).send(&document[..]))?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(refusal(status, &answer(response)?)),
+        }
+    }
+
     /// An answer that isn't a document, of any length.
     pub(crate) fn stream(self, path: &str) -> Result<impl Read + use<>, Failure> {
         let response = self.send(path, |agent, url| agent.get(url).call())?;

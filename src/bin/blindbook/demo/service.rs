@@ -3,7 +3,7 @@
 use std::{
     io::Read,
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -22,11 +22,11 @@ use blindbook::{
     oprf::{Epoch, ServiceId},
     server::{EvaluationKey, Evaluator, directory::Regions, policy::Policy, publish::Terms},
     snapshot::{SnapshotKey, SnapshotPublicKey},
-    store::{DerivedLedgerKeys, Pace, Publisher, RedbStore, SegmentFolder},
+    store::{CheckpointFile, DerivedLedgerKeys, Pace, Publisher, RedbStore, SegmentFolder},
 };
 use rand::{TryRng, rand_core::UnwrapErr, rngs::SysRng};
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -64,10 +64,14 @@ pub(crate) struct Who<'a> {
 pub(crate) struct DemoService {
     pub(crate) public: SocketAddr,
     pub(crate) operator: SocketAddr,
+    /// Where checkpoints of the ledger are appended.
+    pub(crate) checkpoints: PathBuf,
     name: ServiceId,
     snapshot_key: SnapshotPublicKey,
     secret: Zeroizing<[u8; 32]>,
     clock: fn() -> Timestamp,
+    service: Arc<Service<RedbStore>>,
+    runtime: Handle,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<(), Failure>>,
 }
@@ -109,13 +113,14 @@ impl DemoService {
                 .map_err(Failure::machine)?;
         }
         let segments = SegmentFolder::open(&folder.join("segments")).map_err(Failure::machine)?;
+        let checkpoints = folder.join("ledger.checkpoints");
         let parts = Parts {
             store: RedbStore::open(&folder.join("blindbook.redb")).map_err(Failure::machine)?,
             evaluator,
             keeper: Arc::new(keeper),
             carry_for: Duration::ZERO,
             ledger_keys: Arc::new(DerivedLedgerKeys::new(&mut rand::random())),
-            checkpoints: None,
+            checkpoints: Some(CheckpointFile::new(checkpoints.clone())),
             publisher: Publisher::new(terms, snapshot, segments),
             policy: Policy::default(),
             credentials: Credentials::shared_secret(&name, secret.as_slice())
@@ -140,7 +145,7 @@ impl DemoService {
                 let service = Service::new(parts).await.map_err(Failure::machine)?;
                 service.publish(Pace::Now).await?;
                 // Whoever started this has gone if nobody listens.
-                let _gone = ready.send(());
+                let _gone = ready.send((Arc::clone(&service), Handle::current()));
                 let stop = async {
                     let _sent_or_dropped = stopped.await;
                 };
@@ -149,19 +154,22 @@ impl DemoService {
                     .map_err(Failure::machine)
             })
         });
-        if is_ready.recv().is_err() {
+        let Ok((service, runtime)) = is_ready.recv() else {
             return Err(match thread.join() {
                 Ok(Err(failure)) => failure,
                 _ => Failure::defect("the service ended before it began"),
             });
-        }
+        };
         Ok(Self {
             public,
             operator,
+            checkpoints,
             name,
             snapshot_key,
             secret,
             clock,
+            service,
+            runtime,
             stop,
             thread,
         })
@@ -205,6 +213,17 @@ impl DemoService {
         (self.clock)().as_micros() / 1_000_000
     }
 
+    /// The key that it signs with, as operators write it down.
+    pub(crate) fn snapshot_key(&self) -> String {
+        hex::encode(&self.snapshot_key.encode())
+    }
+
+    /// Does now what it does every minute: seals hours that are over into the ledger, and looks for signals in them.
+    pub(crate) fn seal(&self) -> Result<(), Failure> {
+        let sealed = self.runtime.block_on(self.service.seal_hours());
+        sealed.map(drop).map_err(Failure::machine)
+    }
+
     /// Asks the service's metrics.
     pub(crate) fn metrics(&self) -> Result<String, Failure> {
         let unreachable = |error: &dyn std::fmt::Display| Failure::Unreachable(error.to_string());
@@ -230,6 +249,8 @@ impl DemoService {
     pub(crate) fn stop(self) -> Result<(), Failure> {
         // Whoever doesn't listen any more has stopped already.
         let _stopped = self.stop.send(());
+        // The last one to have it closes the store.
+        drop(self.service);
         self.thread
             .join()
             .unwrap_or_else(|_| Err(Failure::defect("the service panicked")))

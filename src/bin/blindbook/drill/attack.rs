@@ -1,88 +1,80 @@
-//! The attacker of a drill: fake accounts that try generated numbers until they are refused.
+//! The attacker of a drill: fake accounts that try generated numbers, so few each that no limit of theirs is in the way.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use blindbook::{
-    client::{Identifier, SyncState},
-    wire::MEDIA_TYPE,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::Ipv4Addr,
 };
-use rand::{rand_core::UnwrapErr, rngs::SysRng};
-use ureq::Agent;
 
-use super::{
-    clock,
-    people::{Set, identifier, state},
-};
+use super::{clock, people::identifier, phone::Phone, set::Set, stage::Stage};
 use crate::{
-    demo::{
-        service::{DemoService, Who},
-        town::{mix, numbers},
-    },
+    demo::town::{mix, numbers},
     failure::Failure,
     text::count,
 };
 
-/// Fake accounts behind one network: 40 that spend all they have are more than an IPv4 /24 may.
-const PER_NETWORK: u64 = 40;
-/// What a new account has, and with it the largest request.
-const FIRST: usize = 1_024;
-/// What is tried with what comes back.
-const LATER: usize = 64;
+/// Most fake accounts behind one network.
+const PER_NETWORK: usize = 40;
+/// Of so many one goes elsewhere, ten to a network there.
+const ONE_IN: usize = 10;
+const PER_NETWORK_ELSEWHERE: usize = 10;
+/// Numbers that a fake account tries at a time: one request of the smallest size.
+pub(super) const AT_A_TIME: usize = 16;
 
-struct Fake {
-    name: String,
-    address: String,
-    created: u64,
-    tried: Vec<Identifier>,
-    state: SyncState,
+/// Where the fakes ask from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// All of them from where they were made.
+    Home,
+    /// A part of them from other networks.
+    Elsewhere,
+}
+
+/// What came of a wave of requests.
+#[derive(Debug, Default)]
+pub(super) struct Wave {
+    /// Elements that were answered.
+    pub(super) answered: u64,
+    /// Fakes that were refused, by the problem's name.
+    pub(super) refused: BTreeMap<String, u64>,
 }
 
 pub(super) struct Attack {
-    fakes: Vec<Fake>,
+    fakes: Vec<Phone>,
     numbers: Vec<String>,
     random: u64,
-    agent: Agent,
     found: BTreeSet<String>,
-    /// Elements that were answered.
-    pub(super) answered: u64,
-    /// Refusals of the last strike, by name.
-    refused: BTreeMap<String, u64>,
+    answered: u64,
 }
 
 impl Attack {
-    pub(super) fn new(fakes: u64, seed: u64) -> Result<Self, Failure> {
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .build()
-            .new_agent();
-        let fake = |fake: u64| {
-            Ok(Fake {
-                name: format!("fake {fake}"),
-                address: format!("198.18.{}.{}", fake / PER_NETWORK, fake % PER_NETWORK + 1),
-                created: clock::seconds(),
-                tried: Vec::new(),
-                state: state()?,
-            })
+    /// Makes the accounts.
+    pub(super) fn new(fakes: usize, seed: u64) -> Result<Self, Failure> {
+        let fake = |fake| {
+            Phone::new(
+                format!("fake {fake}"),
+                Ipv4Addr::LOCALHOST,
+                clock::seconds(),
+            )
         };
-        let fakes = (0..fakes).map(fake).collect::<Result<_, Failure>>()?;
         Ok(Self {
-            fakes,
+            fakes: (0..fakes).map(fake).collect::<Result<_, _>>()?,
             numbers: numbers().map(|(number, _)| number).collect(),
             random: mix(seed ^ 0xa77a),
-            agent,
             found: BTreeSet::new(),
             answered: 0,
-            refused: BTreeMap::new(),
         })
     }
 
+    /// The names of the accounts, as sign-up knows them.
     pub(super) fn names(&self) -> Vec<&str> {
-        self.fakes.iter().map(|fake| fake.name.as_str()).collect()
+        let names = self.fakes.iter().map(|fake| fake.account.as_str());
+        names.collect()
     }
 
-    pub(super) fn networks(&self) -> u64 {
-        (self.fakes.len() as u64).div_ceil(PER_NETWORK)
+    /// The networks that the accounts were made in.
+    pub(super) fn networks(&self) -> usize {
+        self.fakes.len().div_ceil(PER_NETWORK)
     }
 
     /// The handles of everybody it has found.
@@ -90,99 +82,64 @@ impl Attack {
         &self.found
     }
 
-    /// The refusals of the last strike, in words.
-    pub(super) fn refusals(&self) -> String {
-        let each = self.refused.iter();
-        let each = each.map(|(name, times)| format!("{} times {name}", count(*times)));
-        match each.collect::<Vec<_>>().join(", ") {
-            nothing if nothing.is_empty() => "nothing is refused".to_owned(),
-            refusals => format!("refused {refusals}"),
-        }
+    /// Elements that were answered, in all.
+    pub(super) const fn answered(&self) -> u64 {
+        self.answered
     }
 
-    /// Every fake account tries numbers until it is refused, and looks them up in what is published.
-    pub(super) fn strike(&mut self, service: &DemoService, set: &Set) -> Result<(), Failure> {
-        self.refused.clear();
-        for at in 0..self.fakes.len() {
-            // An army that was never refused would go on for ever.
-            for _ in 0..4 {
-                if !self.attempt(at, service, set)? {
-                    break;
+    /// Fake accounts try numbers, and look those that are answered up in what is published.
+    pub(super) fn strike(
+        &mut self,
+        stage: &Stage<'_>,
+        set: &Set,
+        place: Place,
+    ) -> Result<Wave, Failure> {
+        let networks = self.networks();
+        let mut wave = Wave::default();
+        for (at, fake) in self.fakes.iter_mut().enumerate() {
+            fake.address = match place {
+                Place::Home => address(18, at % networks, at / networks),
+                Place::Elsewhere if at % ONE_IN == 0 => {
+                    let mover = at / ONE_IN;
+                    let network = mover / PER_NETWORK_ELSEWHERE;
+                    address(19, network, mover % PER_NETWORK_ELSEWHERE)
+                }
+                Place::Elsewhere => continue,
+            };
+            if fake.pending() == 0 {
+                for _ in 0..AT_A_TIME {
+                    self.random = mix(self.random);
+                    let place = self.random % self.numbers.len() as u64;
+                    let number = usize::try_from(place).unwrap_or(0);
+                    let number = self.numbers.get(number).map(|number| identifier(number));
+                    fake.contacts.extend(number.transpose()?);
                 }
             }
-            let Some(fake) = self.fakes.get(at) else {
-                continue;
-            };
-            let found = set.find(&fake.state, &fake.tried)?;
-            self.found
-                .extend(found.into_iter().map(|(_, handle)| handle));
+            let synced = fake.sync(&stage.proxy, &stage.service, set)?;
+            wave.answered += synced.answered;
+            if let Some(refused) = synced.refused {
+                *wave.refused.entry(refused.problem).or_insert(0) += 1;
+            }
+            let found = fake.find(set)?.into_iter().map(|(_, handle)| handle);
+            self.found.extend(found);
+        }
+        self.answered += wave.answered;
+        Ok(wave)
+    }
+}
+
+impl fmt::Display for Wave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} elements are answered", count(self.answered))?;
+        for (problem, fakes) in &self.refused {
+            write!(f, ", {} fakes refused ({problem})", count(*fakes))?;
         }
         Ok(())
     }
+}
 
-    /// One request of a fake account; `false` if it is refused.
-    fn attempt(&mut self, at: usize, service: &DemoService, set: &Set) -> Result<bool, Failure> {
-        let Some(fake) = self.fakes.get_mut(at) else {
-            return Ok(false);
-        };
-        set.follow(&mut fake.state)?;
-        if fake.state.pending(&fake.tried) == 0 {
-            let more = if fake.tried.is_empty() { FIRST } else { LATER };
-            for _ in 0..more {
-                self.random = mix(self.random);
-                let place = self.random % self.numbers.len() as u64;
-                let number = usize::try_from(place)
-                    .ok()
-                    .and_then(|place| self.numbers.get(place));
-                if let Some(number) = number {
-                    fake.tried.push(identifier(number)?);
-                }
-            }
-        }
-        let expect = fake
-            .state
-            .next_request(
-                &fake.tried,
-                usize::MAX,
-                clock::seconds(),
-                &mut UnwrapErr(SysRng),
-            )
-            .map_err(Failure::defect)?;
-        let Some(expect) = expect else {
-            return Ok(true);
-        };
-        let message = expect.message();
-        let credential = service.credential(&Who {
-            account: &fake.name,
-            scope: "discover",
-            created: fake.created,
-            handle: None,
-        })?;
-        let unreachable = |error: ureq::Error| Failure::Unreachable(error.to_string());
-        let response = self
-            .agent
-            .post(format!("http://{}/v1/evaluate", service.public))
-            .header("authorization", format!("Bearer {}", credential.as_str()))
-            .header("content-type", MEDIA_TYPE)
-            .header("x-forwarded-for", &fake.address)
-            .send(&message[..])
-            .map_err(unreachable)?;
-        let answered = response.status().is_success();
-        let body = response.into_body().read_to_vec().map_err(unreachable)?;
-        if !answered {
-            let problem: serde_json::Value =
-                serde_json::from_slice(&body).map_err(Failure::defect)?;
-            let name = problem
-                .get("type")
-                .and_then(|name| name.as_str())
-                .unwrap_or_default();
-            let name = name.rsplit(':').next().unwrap_or_default().to_owned();
-            *self.refused.entry(name).or_insert(0) += 1;
-            return Ok(false);
-        }
-        let elements = (message.len() / 32) as u64;
-        fake.state.finish(expect, &body).map_err(Failure::defect)?;
-        self.answered += elements;
-        Ok(true)
-    }
+/// Where the attacker's networks are, by their number: somebody else is at home there, too.
+pub(super) fn address(second: u8, network: usize, host: usize) -> Ipv4Addr {
+    let [network, host] = [network, host].map(|number| u8::try_from(number).unwrap_or(u8::MAX));
+    Ipv4Addr::new(198, second, network, host.saturating_add(1))
 }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use blindbook::Timestamp;
 
+pub(super) const HOUR: u64 = 3_600;
+
 /// 2026-11-02T00:00:00Z.
 const BEGIN: u64 = 1_793_577_600;
 

@@ -1,20 +1,17 @@
-//! The honest people of a drill: who is a member when, and who looks whom up. The truth that a drill is measured by.
+//! The people of a drill who have an account: who is a member when. The truth that a drill is measured by.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use blindbook::{
-    client::{Identifier, SyncState},
+    client::Identifier,
     http::SettingOrder,
     label::Label,
     server::directory::Consent,
-    snapshot::{Manifest, Segment},
     wire::{Region, Setting},
 };
-use rand::{rand_core::UnwrapErr, rngs::SysRng};
 
-use super::{checks::Sync, clock};
+use super::clock;
 use crate::{
-    connection::{Connection, Refusal},
     demo::{
         service::{ACCOUNT_AGE, DemoService, Who},
         town::{mix, numbers},
@@ -22,6 +19,9 @@ use crate::{
     failure::Failure,
     registrar::{NewMember, Registrar},
 };
+
+/// Members enrolled at once.
+const BATCH: usize = 4_096;
 
 /// What becomes of somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,67 +35,16 @@ pub(super) enum Kind {
 }
 
 struct Person {
-    number: String,
     handle: String,
     region: &'static str,
     kind: Kind,
     findable: bool,
 }
 
-/// Somebody who looks contacts up.
-struct Reader {
-    account: String,
-    contacts: Vec<Identifier>,
-    /// Which of the people each contact is, if any.
-    people: Vec<Option<usize>>,
-    state: SyncState,
-}
-
 pub(super) struct Town {
+    /// All numbers that there are; the first ones are those of people.
+    numbers: Vec<String>,
     people: Vec<Person>,
-    readers: Vec<Reader>,
-}
-
-/// What is published.
-pub(super) struct Set {
-    manifest: Manifest,
-    base: Vec<u8>,
-}
-
-impl Set {
-    pub(super) fn fetch(service: &DemoService) -> Result<Self, Failure> {
-        let anybody = service.connect("anybody", "discover")?;
-        let manifest = anybody.manifest()?;
-        let base = manifest.base();
-        let base = anybody.transport().segment(&base.id, base.size)?;
-        Ok(Self { manifest, base })
-    }
-
-    pub(super) fn members(&self) -> u64 {
-        self.manifest.claims().members()
-    }
-
-    pub(super) fn epoch(&self) -> u64 {
-        self.manifest.claims().epoch.get()
-    }
-
-    pub(super) fn follow(&self, state: &mut SyncState) -> Result<(), Failure> {
-        let followed = state.follow(&self.manifest, clock::seconds());
-        followed.map(drop).map_err(Failure::defect)
-    }
-
-    /// The handles of whoever is found among contacts, each with its place among them.
-    pub(super) fn find(
-        &self,
-        state: &SyncState,
-        contacts: &[Identifier],
-    ) -> Result<BTreeSet<(usize, String)>, Failure> {
-        let base = Segment::open(&self.base, &self.manifest).map_err(Failure::defect)?;
-        let found = state.find(&mut [base], contacts).map_err(Failure::defect)?;
-        let text = |label: &Label| String::from_utf8_lossy(label.as_bytes()).into_owned();
-        let found = found.iter().map(|one| (one.identifier, text(&one.label)));
-        Ok(found.collect())
-    }
 }
 
 pub(super) fn identifier(number: &str) -> Result<Identifier, Failure> {
@@ -103,57 +52,50 @@ pub(super) fn identifier(number: &str) -> Result<Identifier, Failure> {
 }
 
 impl Town {
-    pub(super) fn new(people: u64, readers: u64, seed: u64) -> Result<Self, Failure> {
-        let mut numbers: Vec<(u64, String)> = numbers()
+    pub(super) fn new(people: usize, seed: u64) -> Self {
+        let mut drawn: Vec<(u64, String)> = numbers()
             .map(|(number, place)| (mix(seed ^ mix(place)), number))
             .collect();
-        numbers.sort_unstable();
-        let all: Vec<String> = numbers.into_iter().map(|(_, number)| number).collect();
-        let people: Vec<Person> = (0..people)
-            .zip(&all)
-            .map(|(place, number)| Person {
-                number: number.clone(),
-                handle: format!("m{place:06}"),
-                region: match number.get(..3) {
-                    Some("+44") => "GB",
-                    Some("+33") => "FR",
-                    _ => "US",
-                },
-                kind: match place % 20 {
-                    0 => Kind::Hidden,
-                    1 => Kind::LeavesBefore,
-                    2 => Kind::LeavesDuring,
-                    3 => Kind::JoinsDuring,
-                    4 => Kind::JoinsAfter,
-                    _ => Kind::Stays,
-                },
-                findable: false,
-            })
-            .collect();
-        let readers = (0..readers).map(|reader| {
-            let draw = |contact: u64, of: usize| {
-                let random = mix(mix(seed ^ (reader << 16)) ^ contact);
-                usize::try_from(random % of as u64).unwrap_or(0)
-            };
-            // Half of them people who have an account, half of them anybody.
-            let mut places: BTreeSet<usize> =
-                (0..20).map(|contact| draw(contact, people.len())).collect();
-            places.extend((20..40).map(|contact| draw(contact, all.len())));
-            let known = places
-                .iter()
-                .map(|place| (*place < people.len()).then_some(*place));
-            let contacts = places.iter().filter_map(|place| all.get(*place));
-            Ok(Reader {
-                account: format!("reader {reader}"),
-                people: known.collect(),
-                contacts: contacts
-                    .filter_map(|number| identifier(number).ok())
-                    .collect(),
-                state: state()?,
-            })
+        drawn.sort_unstable();
+        let numbers: Vec<String> = drawn.into_iter().map(|(_, number)| number).collect();
+        let people = numbers.iter().take(people).enumerate();
+        let people = people.map(|(place, number)| Person {
+            handle: format!("m{place:06}"),
+            region: match number.get(..3) {
+                Some("+44") => "GB",
+                Some("+33") => "FR",
+                _ => "US",
+            },
+            kind: match place % 20 {
+                0 => Kind::Hidden,
+                1 => Kind::LeavesBefore,
+                2 => Kind::LeavesDuring,
+                3 => Kind::JoinsDuring,
+                4 => Kind::JoinsAfter,
+                _ => Kind::Stays,
+            },
+            findable: false,
         });
-        let readers = readers.collect::<Result<_, Failure>>()?;
-        Ok(Self { people, readers })
+        Self {
+            people: people.collect(),
+            numbers,
+        }
+    }
+
+    /// All numbers that there are; those of people come first.
+    pub(super) fn numbers(&self) -> &[String] {
+        &self.numbers
+    }
+
+    /// How many people there are.
+    pub(super) fn people(&self) -> usize {
+        self.people.len()
+    }
+
+    /// The handle of a number, if whoever has it can be found now.
+    pub(super) fn findable(&self, place: usize) -> Option<&str> {
+        let person = self.people.get(place).filter(|person| person.findable)?;
+        Some(&person.handle)
     }
 
     /// Enrols whoever is of a kind, for everyone, or for nobody if they are hidden.
@@ -164,16 +106,13 @@ impl Town {
     ) -> Result<u64, Failure> {
         let connection = service.connect("registrar", "enrol")?;
         let registrar = Registrar::start(&connection)?;
-        let mut chosen: Vec<&mut Person> = self
-            .people
-            .iter_mut()
-            .filter(|person| wanted(person.kind))
-            .collect();
-        for part in chosen.chunks_mut(4_096) {
+        let people = self.people.iter_mut().zip(&self.numbers);
+        let mut chosen: Vec<_> = people.filter(|(person, _)| wanted(person.kind)).collect();
+        for part in chosen.chunks_mut(BATCH) {
             let (mut identifiers, mut members) = (Vec::new(), Vec::new());
-            for person in part.iter_mut() {
+            for (person, number) in part {
                 person.findable = person.kind != Kind::Hidden;
-                identifiers.push(identifier(&person.number)?);
+                identifiers.push(identifier(number)?);
                 members.push(NewMember {
                     label: Label::new(person.handle.as_bytes()).map_err(Failure::defect)?,
                     setting: match person.findable {
@@ -211,58 +150,6 @@ impl Town {
         Ok(left)
     }
 
-    /// Everybody who reads looks all contacts up, and is right if exactly those are found who can be found.
-    pub(super) fn look_up(
-        &mut self,
-        service: &DemoService,
-        set: &Set,
-        when: &'static str,
-    ) -> Result<Sync, Failure> {
-        let mut sync = Sync {
-            when,
-            people: 0,
-            wrong: 0,
-        };
-        for reader in &mut self.readers {
-            let phone = service.connect(&reader.account, "discover")?;
-            set.follow(&mut reader.state)?;
-            give_up_old(&phone, &mut reader.state)?;
-            let mut refused = false;
-            while let Some(expect) = reader
-                .state
-                .next_request(
-                    &reader.contacts,
-                    usize::MAX,
-                    clock::seconds(),
-                    &mut UnwrapErr(SysRng),
-                )
-                .map_err(Failure::defect)?
-            {
-                match phone.evaluate(&expect.message()) {
-                    Ok(answer) => reader
-                        .state
-                        .finish(expect, &answer)
-                        .map_err(Failure::defect)?,
-                    Err(Failure::Refused { .. }) => {
-                        refused = true;
-                        break;
-                    }
-                    Err(failure) => return Err(failure),
-                };
-            }
-            let found = set.find(&reader.state, &reader.contacts)?;
-            let expected: BTreeSet<(usize, String)> = (0..)
-                .zip(&reader.people)
-                .filter_map(|(place, person)| Some((place, self.people.get((*person)?)?)))
-                .filter(|(_, person)| person.findable)
-                .map(|(place, person)| (place, person.handle.clone()))
-                .collect();
-            sync.people += 1;
-            sync.wrong += u64::from(refused || found != expected);
-        }
-        Ok(sync)
-    }
-
     /// The handles of everybody who could be found while the attacker could look: all but those who never could, those who had left
     /// days before, and those who came when the key was another.
     pub(super) fn affected(&self) -> BTreeSet<String> {
@@ -290,29 +177,6 @@ impl Town {
         }
         by_region
     }
-}
-
-/// Asks whether what was learned under the old key is carried over. After a hard rotation it isn't, and is paid again.
-fn give_up_old(phone: &Connection, state: &mut SyncState) -> Result<(), Failure> {
-    let expect = state
-        .next_carry_over(usize::MAX, clock::seconds(), &mut UnwrapErr(SysRng))
-        .map_err(Failure::defect)?;
-    let Some(expect) = expect else {
-        return Ok(());
-    };
-    match phone.carry_over(&expect.message()).0 {
-        Err(Refusal::Never) => {
-            state.forget_old();
-            Ok(())
-        }
-        Err(Refusal::Other(failure)) => Err(failure),
-        _ => Err(Failure::defect("something is carried over a hard rotation")),
-    }
-}
-
-pub(super) fn state() -> Result<SyncState, Failure> {
-    let name = crate::demo::service::name()?;
-    Ok(SyncState::new(&name, &mut UnwrapErr(SysRng)))
 }
 
 fn consent() -> Result<Consent, Failure> {

@@ -99,6 +99,16 @@ pub(crate) fn run(args: &Args) -> Result<(Report, Option<Failure>), Failure> {
 }
 
 impl Args {
+    /// An exported ledger, and the checkpoints that it is checked against.
+    pub(crate) fn of_file(file: PathBuf, checkpoints: PathBuf, snapshot_key: String) -> Self {
+        Self {
+            ledger: source::SourceArgs::of_file(file),
+            checkpoints: Some(checkpoints),
+            until: None,
+            snapshot_key: Some(snapshot_key),
+        }
+    }
+
     /// Checkpoints whose signatures are good, and how many others there are.
     fn read(&self, config: Option<&Config>) -> Result<(Vec<Checkpoint>, u64), Failure> {
         let path = match (&self.checkpoints, config) {
@@ -146,6 +156,17 @@ impl Report {
             faults: 0,
             findings: Vec::new(),
         }
+    }
+
+    /// What is wrong.
+    pub(crate) fn findings(&self) -> &[String] {
+        &self.findings
+    }
+
+    /// How many entries there are, and how many of them the newest checkpoint vouches for.
+    pub(crate) fn vouched(&self) -> (u64, u64) {
+        let newest = self.newest.map(|newest| newest.entry + 1);
+        (self.entries, newest.unwrap_or(0))
     }
 
     fn found(&mut self, what: String) {

@@ -23,6 +23,13 @@ pub(crate) struct SourceArgs {
 }
 
 impl SourceArgs {
+    pub(super) const fn of_file(file: PathBuf) -> Self {
+        Self {
+            file: Some(file),
+            config: None,
+        }
+    }
+
     /// The configuration, if there is one.
     pub(crate) fn config(&self) -> Result<Option<Config>, Failure> {
         self.config.as_deref().map(Config::read).transpose()
