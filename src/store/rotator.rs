@@ -24,9 +24,9 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Members whose new rows are sorted before they are written: 8 MiB. Rows in the order of their keys are several times
+/// Members whose new rows are sorted before they are written: 64 MiB. Rows in the order of their keys are several times
 /// faster for a store.
-const RUN: usize = 1 << 17;
+const RUN: usize = 1 << 20;
 /// Members in one step of the store: few enough that a charge behind it doesn't wait long.
 const PAGE: usize = 1_024;
 
