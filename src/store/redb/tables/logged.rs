@@ -244,6 +244,8 @@ impl<'a> Logged<'a> {
         change: impl Fn(&[u8], &[u8]) -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<(), StoreError> {
         self.fold_all()?;
+        // It has nothing that isn't in the tables, and would undo what is changed there now.
+        self.log.retain(|_, _| false)?;
         let mut after: Vec<u8> = Vec::new();
         loop {
             let from = (Bound::Excluded(after.as_slice()), Bound::Unbounded);
@@ -282,10 +284,15 @@ impl<'a> Logged<'a> {
         let due = self.pending.take_due();
         self.fold(due)?;
         let (added, first) = self.pending.log();
+        let dropped = added.len() + DROPPED;
         for (number, chunk) in added {
             self.log.insert(number, chunk.as_slice())?;
         }
-        self.log.retain_in(..first, |_, _| false)?;
+        // From the first one on: what is left of the log has the last that was written to each of its rows.
+        let old = self.log.extract_from_if::<u64, _>(..first, |_, _| true)?;
+        for chunk in old.take(dropped) {
+            chunk?;
+        }
         Ok(())
     }
 
@@ -369,6 +376,8 @@ impl<'a> Logged<'a> {
     }
 }
 
+/// Chunks that a transaction drops, beyond as many as it adds: dropping a whole round's would keep charges waiting.
+const DROPPED: usize = 64;
 /// Rows that are changed in a run.
 const PAGE: usize = 16_384;
 
