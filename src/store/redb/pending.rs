@@ -110,6 +110,8 @@ pub(super) struct Pending {
     next: u64,
     /// The first chunk that counts.
     first: u64,
+    /// The first chunk that is left.
+    oldest: u64,
     /// Records that the current transaction adds.
     added: usize,
     /// The current round of folding.
@@ -144,14 +146,21 @@ impl Pending {
             chunks: Vec::new(),
             next: 0,
             first: 0,
+            oldest: 0,
             added: 0,
             round: Round::default(),
             before: 0,
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// Whether nothing is left to be folded, nor to be dropped from the log.
+    pub(super) fn is_settled(&self) -> bool {
+        self.rows.is_empty() && self.oldest == self.next
+    }
+
+    /// Learns which is the oldest chunk that is left of the log.
+    pub(super) fn dropped_before(&mut self, oldest: Option<u64>) {
+        self.oldest = oldest.unwrap_or(self.next);
     }
 
     pub(super) fn get(&self, section: Section, key: &[u8]) -> Option<&[u8]> {
@@ -253,39 +262,40 @@ impl Pending {
         taken
     }
 
-    /// Takes out all rows, to be folded. Nothing in the log counts any more then.
+    /// Takes out all rows, to be folded.
     pub(super) fn take_all(&mut self) -> Vec<(RowKey, RowValue)> {
-        let rows = mem::take(&mut self.rows).into_iter().collect();
-        self.forget_log();
-        rows
+        mem::take(&mut self.rows).into_iter().collect()
     }
 
-    fn forget_log(&mut self) {
+    /// Adds nothing of what the current transaction has done so far: for who drops the log, once all rows are folded.
+    pub(super) fn forget_added(&mut self) {
         self.chunks.clear();
         self.added = 0;
-        self.first = self.next;
-        self.before = 0;
-        self.round = Round {
-            first: self.next,
-            ..Round::default()
-        };
     }
 
     /// What the current transaction adds to the log, numbered; and the first chunk that still counts.
+    ///
+    /// Those before it may be dropped at any time, the oldest first: what is left says of each of its rows what became of it last.
     pub(super) fn log(&mut self) -> (Vec<(u64, Vec<u8>)>, u64) {
-        if self.rows.is_empty() {
-            self.forget_log();
-        }
-        self.round.records += mem::take(&mut self.added);
         let added: Vec<_> = (self.next..).zip(mem::take(&mut self.chunks)).collect();
         self.next += added.len() as u64;
+        self.round.records += mem::take(&mut self.added);
+        if self.rows.is_empty() {
+            // All of it is in the tables.
+            self.first = self.next;
+            self.before = 0;
+            self.round = Round {
+                first: self.next,
+                ..Round::default()
+            };
+        }
         (added, self.first)
     }
 
     /// Takes a chunk of the log, when the store is opened; `None` if it isn't one.
     pub(super) fn replay(&mut self, number: u64, chunk: &[u8]) -> Option<()> {
         if self.next == 0 {
-            self.first = number;
+            (self.first, self.oldest) = (number, number);
         }
         self.next = number.checked_add(1)?;
         self.round.first = self.next;

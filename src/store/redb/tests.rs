@@ -12,6 +12,8 @@ use std::{
     thread,
 };
 
+use redb::ReadableTableMetadata;
+
 use super::*;
 use crate::{
     label::Label,
@@ -379,6 +381,28 @@ fn a_file_of_version_4_keeps_what_accounts_have_used() {
         };
         assert!(receipt.replayed);
     }
+}
+
+/// What accounts did in hours that are sealed is in the ledger under other names, and nowhere else.
+#[test]
+fn nothing_stays_in_the_log_of_a_store_that_is_left_alone() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(disk)).unwrap();
+    for number in 0..100 {
+        wait(store.charge(debit(number))).unwrap();
+    }
+    let log = redb::TableDefinition::<u64, &[u8]>::new("log");
+    let quota = redb::TableDefinition::<&[u8], &[u8]>::new("quota");
+    let rows = || {
+        let read = store.database.begin_read().unwrap();
+        let log = read.open_table(log).unwrap().len().unwrap();
+        (log, read.open_table(quota).unwrap().len().unwrap())
+    };
+    while rows().0 > 0 {
+        thread::yield_now();
+    }
+    // A row for each account, and one for its request.
+    assert_eq!(rows().1, 200);
 }
 
 #[test]

@@ -148,9 +148,9 @@ pub(super) fn transact<T>(
     Ok(value)
 }
 
-/// The next step; one that folds, if there is something to fold and nobody has asked for anything for a while.
+/// The next step; one that folds, if something is pending and nobody has asked for anything for a while.
 fn next(jobs: &Receiver<Job>, pending: &Pending) -> Option<Job> {
-    if pending.is_empty() {
+    if pending.is_settled() {
         return jobs.recv().ok();
     }
     match jobs.recv_timeout(QUIET) {

@@ -17,6 +17,8 @@ enum Event {
     /// Nobody asks for anything.
     Idle(usize),
     FoldAll,
+    /// Rows are changed in their tables, behind the log's back.
+    Rewrite(u8),
     Commit,
     Crash,
 }
@@ -29,6 +31,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..4_u8, key(), 0..5_usize).prop_map(|(section, first, limit)| Event::Read(section, first, limit)),
         1 => (1..5_usize).prop_map(Event::Idle),
         1 => Just(Event::FoldAll),
+        1 => any::<u8>().prop_map(Event::Rewrite),
         6 => Just(Event::Commit),
         2 => Just(Event::Crash),
     ]
@@ -110,6 +113,14 @@ fn play(events: &[Event]) {
             Event::FoldAll => {
                 disk.fold(pending.take_all());
                 assert_eq!(disk.tables, truth);
+            }
+            Event::Rewrite(value) => {
+                disk.fold(pending.take_all());
+                pending.forget_added();
+                disk.log.clear();
+                for rows in [&mut disk.tables, &mut truth] {
+                    rows.values_mut().for_each(|row| *row = Vec::from([value]));
+                }
             }
             Event::Commit => {
                 disk.fold(pending.take_due());

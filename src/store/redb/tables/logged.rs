@@ -245,6 +245,7 @@ impl<'a> Logged<'a> {
     ) -> Result<(), StoreError> {
         self.fold_all()?;
         // It has nothing that isn't in the tables, and would undo what is changed there now.
+        self.pending.forget_added();
         self.log.retain(|_, _| false)?;
         let mut after: Vec<u8> = Vec::new();
         loop {
@@ -288,11 +289,12 @@ impl<'a> Logged<'a> {
         for (number, chunk) in added {
             self.log.insert(number, chunk.as_slice())?;
         }
-        // From the first one on: what is left of the log has the last that was written to each of its rows.
         let old = self.log.extract_from_if::<u64, _>(..first, |_, _| true)?;
         for chunk in old.take(dropped) {
             chunk?;
         }
+        let oldest = self.log.first()?.map(|(number, _)| number.value());
+        self.pending.dropped_before(oldest);
         Ok(())
     }
 
