@@ -66,9 +66,7 @@ impl LedgerStore for RedbStore {
     }
 
     async fn oldest_open(&self) -> Result<Option<Hour>, StoreError> {
-        self.writer
-            .submit(1, |tables| tables.oldest_unsealed())
-            .await
+        self.writer.look(|tables| tables.oldest_unsealed()).await
     }
 
     async fn open_activity(

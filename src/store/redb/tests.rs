@@ -22,9 +22,9 @@ use crate::{
         EvaluationKey,
         directory::{Change, Residence, Setting},
         policy::Policy,
-        quota::{AccountKey, Bucket, Charge, Claim, NetworkKey, Origin, Scope},
+        quota::{AccountKey, Bucket, Charge, Claim, Hour, NetworkKey, Origin, Scope},
     },
-    store::{SettingStore, SignalStore, signals},
+    store::{LedgerStore, SettingStore, SignalStore, signals},
 };
 
 #[derive(Debug, Default)]
@@ -383,6 +383,18 @@ fn a_file_of_version_4_keeps_what_accounts_have_used() {
     }
 }
 
+/// Waits until nothing is left in the log.
+fn settle(store: &RedbStore) {
+    let log = redb::TableDefinition::<u64, &[u8]>::new("log");
+    let chunks = || {
+        let read = store.database.begin_read().unwrap();
+        read.open_table(log).unwrap().len().unwrap()
+    };
+    while chunks() > 0 {
+        thread::yield_now();
+    }
+}
+
 /// What accounts did in hours that are sealed is in the ledger under other names, and nowhere else.
 #[test]
 fn nothing_stays_in_the_log_of_a_store_that_is_left_alone() {
@@ -391,18 +403,26 @@ fn nothing_stays_in_the_log_of_a_store_that_is_left_alone() {
     for number in 0..100 {
         wait(store.charge(debit(number))).unwrap();
     }
-    let log = redb::TableDefinition::<u64, &[u8]>::new("log");
+    settle(&store);
+    let read = store.database.begin_read().unwrap();
     let quota = redb::TableDefinition::<&[u8], &[u8]>::new("quota");
-    let rows = || {
-        let read = store.database.begin_read().unwrap();
-        let log = read.open_table(log).unwrap().len().unwrap();
-        (log, read.open_table(quota).unwrap().len().unwrap())
-    };
-    while rows().0 > 0 {
-        thread::yield_now();
-    }
     // A row for each account, and one for its request.
-    assert_eq!(rows().1, 200);
+    assert_eq!(read.open_table(quota).unwrap().len().unwrap(), 200);
+}
+
+/// A readiness probe asks every second.
+#[test]
+fn looking_at_what_is_pending_writes_nothing() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+    assert_eq!(wait(store.oldest_open()).unwrap(), None);
+    wait(store.charge(debit(1))).unwrap();
+    settle(&store);
+    disk.lock().unwrap().left = Some(0);
+    let hour = Hour::of(Timestamp::from_secs(1_800_000_000));
+    for _ in 0..3 {
+        assert_eq!(wait(store.oldest_open()).unwrap(), Some(hour));
+    }
 }
 
 #[test]

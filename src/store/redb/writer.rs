@@ -25,6 +25,8 @@ use crate::store::StoreError;
 pub(super) const GROUP: usize = 8_192;
 /// Most steps that wait; what comes then is turned away.
 const QUEUE: usize = 4_096;
+/// The weight of a step that changes nothing.
+const LOOK: usize = 0;
 /// How long nobody has to have asked for anything until what is pending is folded.
 const QUIET: Duration = Duration::from_millis(200);
 /// Rows that are folded then, in one transaction.
@@ -71,8 +73,24 @@ impl Writer {
         self.open.load(Ordering::Acquire)
     }
 
+    /// Has a step taken that changes nothing, and sees what is pending, too. If nobody changes anything beside it, nothing is written.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.send(LOOK, step).await
+    }
+
     /// Has a step taken; ready once it is durable.
     pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        weight: usize,
+        step: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.send(weight.max(LOOK + 1), step).await
+    }
+
+    async fn send<T: Send + 'static>(
         &self,
         weight: usize,
         step: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -163,6 +181,18 @@ fn next(jobs: &Receiver<Job>, pending: &Pending) -> Option<Job> {
     }
 }
 
+/// A transaction that is undone, of steps that change nothing.
+fn look<T>(
+    database: &Database,
+    pending: &mut Pending,
+    work: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = database.begin_write().map_err(store_error)?;
+    let value = work(&mut Tables::open(&transaction, pending).map_err(store_error)?)?;
+    transaction.abort().map_err(store_error)?;
+    Ok(value)
+}
+
 fn run(
     database: &Database,
     mut pending: Pending,
@@ -182,20 +212,26 @@ fn run(
         let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
         // A panic in a step must not leave the others without an answer, or half a step on the disk.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            transact(database, &mut pending, |tables| {
-                for step in group {
+            let take = |tables: &mut Tables<'_>| {
+                group.into_iter().try_for_each(|step| {
                     let (reply, outcome) = step(tables);
                     replies.push(reply);
-                    outcome?;
-                }
-                tables.count()
+                    outcome
+                })
+            };
+            if weight == LOOK {
+                return look(database, &mut pending, take).map(|()| None);
+            }
+            transact(database, &mut pending, |tables| {
+                take(tables)?;
+                tables.count().map(Some)
             })
         }))
         .unwrap_or(Err(StoreError::Closed));
         // Nobody is answered before it is seen how far the store is.
-        let outcome = outcome.and_then(|seen| match &mut witness {
-            Some(witness) => witness.see(seen),
-            None => Ok(()),
+        let outcome = outcome.and_then(|seen| match (&mut witness, seen) {
+            (Some(witness), Some(seen)) => witness.see(seen),
+            _ => Ok(()),
         });
         let failed = outcome.is_err();
         open.store(!failed, Ordering::Release);
