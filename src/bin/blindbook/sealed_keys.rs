@@ -94,7 +94,7 @@ impl KeyKeeper for SealedKeys {
         }
         let open = |path: &Path, kind| seal::open(path, kind, &self.unlock).map_err(failed);
         let (mut key, epoch) = open(&self.next(), Kind::EvaluationKey)?;
-        let delta = if self.delta().try_exists()? {
+        let delta = if is_there(&self.delta())? {
             let (mut delta, of) = open(&self.delta(), Kind::Delta)?;
             let delta = Delta::from_bytes(&mut delta).map_err(io::Error::other)?;
             (of == epoch).then_some(delta)
@@ -139,6 +139,14 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent();
     let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Whether there is a file, and not one that was being [destroyed](destroy) when the process ended.
+fn is_there(path: &Path) -> io::Result<bool> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        sealed => Ok(sealed?.iter().any(|byte| *byte != 0)),
+    }
 }
 
 /// Overwrites and removes a file, if it is there.
@@ -228,6 +236,20 @@ mod tests {
             assert_eq!(left, 1, "{interrupted}");
             assert_ne!(fs::read(&keys.evaluation).unwrap(), old);
         }
+    }
+
+    /// A service that is killed between the two has to start again.
+    #[test]
+    fn a_delta_that_is_overwritten_and_not_yet_removed_is_destroyed() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = begun(folder.path());
+        keys.keep(&next(8)).unwrap();
+        let length = fs::read(keys.delta()).unwrap().len();
+        fs::write(keys.delta(), vec![0; length]).unwrap();
+        assert!(keys.kept().unwrap().unwrap().delta.is_none());
+        keys.destroy_delta().unwrap();
+        keys.promote(Epoch::new(8)).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
