@@ -17,6 +17,10 @@ impl<S: Store> Service<S> {
     ///
     /// If there was one and it is lost, it counts as destroyed: under a new one the same account would have another name, and who
     /// adds up would miss what it did before.
+    ///
+    /// # Errors
+    ///
+    /// See [`SealError`].
     pub(super) async fn ledger_key(
         &self,
         month: Month,

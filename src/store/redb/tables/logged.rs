@@ -238,13 +238,13 @@ impl<'a> Logged<'a> {
         Ok(rows)
     }
 
-    /// Changes rows of the quota, all that `change` returns another one for.
+    /// Changes all rows of the quota that `change` returns another one for, in the table itself and in one transaction.
     pub(super) fn change_all_quota(
         &mut self,
         change: impl Fn(&[u8], &[u8]) -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<(), StoreError> {
         self.fold_all()?;
-        // It has nothing that isn't in the tables, and would undo what is changed there now.
+        // The log has nothing that isn't in the tables now, and replayed it would undo what is changed there.
         self.pending.forget_added();
         self.log.retain(|_, _| false)?;
         let mut after: Vec<u8> = Vec::new();
