@@ -10,6 +10,7 @@
 
 use std::{
     num::NonZeroU32,
+    ops::Range,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,10 +30,14 @@ use redb::{Database, TableDefinition};
 
 /// Accounts that ask at the same time.
 const AT_ONCE: u64 = 1_000;
-/// Decisions of each.
-const EACH: u64 = 300;
+/// Decisions of each, one at once after another: enough for what is folded to keep up with what is logged.
+const EACH: u64 = 1_000;
+/// Decisions of each that doesn't ask as fast as it can.
+const PACED: u64 = 150;
 /// Time between two requests of an account that doesn't ask as fast as it can: 5,000 a second together.
 const PACE: Duration = Duration::from_millis(200);
+/// Accounts in the small store, which begins empty.
+const FEW: u64 = 300_000;
 const NOW: u64 = 1_800_000_000;
 /// Accounts in the large store. Each has a row for its levels and one for a request; each second one is young, and has one for its
 /// network.
@@ -113,7 +118,7 @@ fn measure(
     runtime: &tokio::runtime::Runtime,
     store: RedbStore,
     accounts: u64,
-    run: u64,
+    rounds: Range<u64>,
     pace: Option<Duration>,
 ) -> Outcome {
     let mut policy = Policy::default();
@@ -124,11 +129,12 @@ fn measure(
     let tasks: Vec<_> = (0..AT_ONCE)
         .map(|task| {
             let quota = Arc::clone(&quota);
+            let rounds = rounds.clone();
             runtime.spawn(async move {
                 let mut random = StdRng::seed_from_u64(task);
                 let mut took = Vec::new();
                 let mut due = begun + pace.unwrap_or_default() * task as u32 / AT_ONCE as u32;
-                for round in run * EACH..(run + 1) * EACH {
+                for round in rounds {
                     let mut asked = Instant::now();
                     if let Some(pace) = pace {
                         tokio::time::sleep_until(due.into()).await;
@@ -187,11 +193,10 @@ fn main() {
         if rows > 0 {
             fill(&path);
         }
-        // In the small store each account has been seen at the end of the run; the large one has them all before.
-        let accounts = if rows > 0 { ACCOUNTS } else { AT_ONCE * EACH };
+        let accounts = if rows > 0 { ACCOUNTS } else { FEW };
         let open = || RedbStore::open(&path).unwrap();
-        let outcome = measure(&runtime, open(), accounts, 0, None);
-        let paced = measure(&runtime, open(), accounts, 1, Some(PACE));
+        let outcome = measure(&runtime, open(), accounts, 0..EACH, None);
+        let paced = measure(&runtime, open(), accounts, EACH..EACH + PACED, Some(PACE));
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         println!(
             "| {rows} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} |",

@@ -46,7 +46,9 @@ pub use memory::MemoryStore;
 use publisher::StillPublished;
 pub use publisher::{Building, Pace, PreparedEpoch, Publication, PublishError, Publisher, Work};
 #[cfg(feature = "store")]
-pub use redb::{NewestManifest, RedbStore, RestoreError, RestorePlan, RestoreTerms, RestoredStore};
+pub use redb::{
+    NewestManifest, RedbStore, RestoreError, RestorePlan, RestoreTerms, RestoredStore, StoreOptions,
+};
 pub use restored::Restored;
 pub use rotation::{DroppedClaims, Rekeyed, RotationStore, RunEnd, Switched};
 pub use rotator::{RotateError, Rotator};

@@ -34,7 +34,7 @@ use blindbook::{
     },
     store::{
         EvidenceStore, Pace, PublishError, Publisher, RedbStore, RestoreError, RestorePlan,
-        RestoreTerms, Restored, RestoredStore, SegmentFolder, Store, StoreError,
+        RestoreTerms, Restored, RestoredStore, SegmentFolder, Store, StoreError, StoreOptions,
     },
 };
 use roles::{EPOCH, now, random_source};
@@ -433,7 +433,8 @@ fn what_shows_that_a_store_was_restored() {
     // It can lie where backups don't go.
     let elsewhere = World::new(0);
     let apart = elsewhere.path("apart");
-    let open = || RedbStore::open_with_witness(&elsewhere.path("store"), &apart);
+    let options = StoreOptions::new().witness(&apart);
+    let open = || options.open(&elsewhere.path("store"));
     drop(open().unwrap());
     elsewhere.back_up();
     drop(open().unwrap());

@@ -22,7 +22,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Network, Service, credential::pseudonym, signals};
+use super::{Network, Service, credential::pseudonym, operator::json, signals};
 use crate::{
     server::{
         ledger::{Month, Suspension},
@@ -133,5 +133,5 @@ async fn carry_out<S: Store>(
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {
-    (status, std::format!("{why}\n")).into_response()
+    json(status, &serde_json::json!({ "error": why }))
 }

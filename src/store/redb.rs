@@ -18,6 +18,7 @@ mod evidence;
 mod incident;
 mod ledger;
 mod member;
+mod options;
 mod pending;
 mod restored;
 mod rotation;
@@ -45,6 +46,7 @@ use redb::{
     StorageError, backends::FileBackend,
 };
 
+pub use self::options::StoreOptions;
 pub use self::restored::{NewestManifest, RestoreError, RestorePlan, RestoreTerms, RestoredStore};
 
 use self::{
@@ -65,9 +67,6 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Memory for cached pages, in bytes.
-const CACHE: usize = 256 << 20;
-
 /// A store in one file, open in this process alone.
 ///
 /// Reads block the calling thread for as long as the disk takes; writes wait for the writer thread.
@@ -78,34 +77,22 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// Opens the store in a file, or makes one that only its owner can read and write. Its witness is beside it.
+    /// Opens the store in a file, or makes one that only its owner can read and write, with no [options](StoreOptions).
     ///
     /// # Errors
     ///
-    /// As [`Self::open_with_witness`].
+    /// As [`StoreOptions::open`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_with_witness(path, &Witness::beside(path))
-    }
-
-    /// Opens the store in a file, or makes one that only its owner can read and write.
-    ///
-    /// The witness is another file, which sees how far the store is: so that one that was restored from a backup isn't taken
-    /// for the one that was last in use. It belongs where backups of the store don't go.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Locked`], [`StoreError::Damaged`], [`StoreError::Version`], [`StoreError::Restored`] or
-    /// [`StoreError::Io`].
-    pub fn open_with_witness(path: &Path, witness: &Path) -> Result<Self, StoreError> {
-        Self::open_watched(file(path)?, Some(Witness::at(witness)))
+        StoreOptions::new().open(path)
     }
 
     fn open_watched(
         backend: impl StorageBackend,
+        cache: usize,
         witness: Option<Witness>,
     ) -> Result<Self, StoreError> {
         let open = || {
-            let database = open_database(backend)?;
+            let database = open_database(backend, cache)?;
             let mut pending = tables::pending(&database.begin_read().map_err(store_error)?)?;
             let witness = goes_on(&database, &mut pending, witness)?;
             Ok((Arc::new(database), pending, witness))
@@ -139,9 +126,9 @@ fn file(path: &Path) -> Result<FileBackend, StoreError> {
     FileBackend::new(file).map_err(open_error)
 }
 
-fn open_database(backend: impl StorageBackend) -> Result<Database, StoreError> {
+fn open_database(backend: impl StorageBackend, cache: usize) -> Result<Database, StoreError> {
     Builder::new()
-        .set_cache_size(CACHE)
+        .set_cache_size(cache)
         .create_with_backend(backend)
         .map_err(open_error)
 }

@@ -162,6 +162,8 @@ fn whom_the_operator_suspends_is_refused_until_it_is_over_or_lifted() {
     ] {
         let answer = order(&running, "/suspend", bad);
         assert_eq!(answer.status, 400, "{bad}: {}", answer.text());
+        let document: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+        assert!(document["error"].is_string(), "{document}");
     }
     admits(&running, &new("ada", 1));
     // Clients can't reach it.

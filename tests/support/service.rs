@@ -36,7 +36,7 @@ use blindbook::{
     snapshot::{Segment, SignedManifest, SnapshotKey, cheapest_path},
     store::{
         CheckpointFile, DerivedLedgerKeys, KeyKeeper, NextKey, NoKeeper, Publisher, RedbStore,
-        SegmentFolder,
+        SegmentFolder, StoreOptions,
     },
     wire::{
         EnrolRequest, Enrolment, EvaluateRequest, EvaluateResponse, MembersResponse, Message,
@@ -64,6 +64,7 @@ pub const LABELS: LabelLength = match LabelLength::new(8) {
 
 /// How a service is set up; the defaults are those of the crate.
 pub struct Setup {
+    pub store: StoreOptions,
     pub policy: Policy,
     pub limits: Limits,
     pub proxies: Proxies,
@@ -100,6 +101,7 @@ impl Tls {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            store: StoreOptions::new(),
             policy: Policy::default(),
             limits: Limits {
                 threads: 2,
@@ -258,7 +260,7 @@ impl Running {
                 carry_for: setup.carry_for,
                 ledger_keys: Arc::new(DerivedLedgerKeys::new(&mut [11; 32])),
                 checkpoints: Some(CheckpointFile::new(folder.join("ledger.checkpoints"))),
-                store: RedbStore::open(&folder.join("store")).unwrap(),
+                store: setup.store.open(&folder.join("store")).unwrap(),
                 evaluator,
                 publisher,
                 policy: setup.policy,

@@ -20,7 +20,9 @@ use blindbook::{
         publish::{PublishPolicy, Terms},
     },
     snapshot::SnapshotKey,
-    store::{Building, CheckpointFile, Publisher, RedbStore, SegmentFolder, StoreError},
+    store::{
+        Building, CheckpointFile, Publisher, RedbStore, SegmentFolder, StoreError, StoreOptions,
+    },
 };
 use serde::Deserialize;
 
@@ -96,6 +98,8 @@ pub(crate) struct StoreFiles {
     pub(crate) segments: PathBuf,
     /// Beside the store, if it isn't said.
     pub(crate) witness: Option<PathBuf>,
+    /// As much as a store takes, if it isn't said.
+    cache_mib: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -296,7 +300,12 @@ impl Config {
     /// Opens the keys and the store.
     pub(crate) fn open(&self) -> Result<Parts<RedbStore>, Failure> {
         self.open_with(|file, witness| {
-            RedbStore::open_with_witness(file, witness)
+            let mut options = StoreOptions::new().witness(witness);
+            if let Some(cache_mib) = self.store.cache_mib {
+                options = options.cache((cache_mib as usize) << 20);
+            }
+            options
+                .open(file)
                 .map_err(|error| Self::store_failure(file, &error))
         })
     }

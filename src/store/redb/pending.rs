@@ -65,6 +65,12 @@ impl<const N: usize> Short<N> {
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length.into()).unwrap_or_default()
     }
+
+    /// The first bytes as a number, and zeros where there are none.
+    fn beginning(&self) -> u64 {
+        let first = self.bytes.first_chunk();
+        first.map_or(0, |first| u64::from_be_bytes(*first))
+    }
 }
 
 impl<const N: usize> PartialEq for Short<N> {
@@ -83,7 +89,9 @@ impl<const N: usize> PartialOrd for Short<N> {
 
 impl<const N: usize> Ord for Short<N> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.as_bytes().cmp(other.as_bytes())
+        // Most are told apart by their first bytes: a search among half a million compares twenty.
+        let beginnings = self.beginning().cmp(&other.beginning());
+        beginnings.then_with(|| self.as_bytes().cmp(other.as_bytes()))
     }
 }
 

@@ -17,6 +17,7 @@ use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::{
     file, guarded, open_database,
+    options::CACHE,
     pending::Pending,
     random_name, store_error, tables,
     tables::{Acceptance, Remembered},
@@ -151,7 +152,7 @@ impl RestoredStore {
         witness: Witness,
     ) -> Result<Self, StoreError> {
         guarded(|| {
-            let database = Arc::new(open_database(backend)?);
+            let database = Arc::new(open_database(backend, CACHE)?);
             let begin = || database.begin_read().map_err(store_error);
             let mut pending = tables::pending(&begin()?)?;
             let known = tables::seen(&begin()?)?;

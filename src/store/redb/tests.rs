@@ -14,7 +14,7 @@ use std::{
 
 use redb::ReadableTableMetadata;
 
-use super::*;
+use super::{options::CACHE, *};
 use crate::{
     label::Label,
     oprf::UnblindedElement,
@@ -96,7 +96,7 @@ impl StorageBackend for Faulty {
 impl RedbStore {
     /// Without a witness.
     fn open_on(backend: Faulty) -> Result<Self, StoreError> {
-        Self::open_watched(backend, None)
+        Self::open_watched(backend, CACHE, None)
     }
 }
 

@@ -214,9 +214,9 @@ impl<'a> Logged<'a> {
     ) -> Result<Vec<(AccountKey, Activity)>, StoreError> {
         let rows = self.activity_page(hour, None, limit)?;
         if let Some((last, _)) = rows.last() {
-            let (first, last) = (hour_key(hour, &[0; 32]), hour_key(hour, last.as_bytes()));
-            self.pending.remove(Section::Activity, &first, &last)?;
-            self.activity.retain_in(first..=last, |_, _| false)?;
+            let table = &mut self.activity;
+            let last = last.as_bytes();
+            remove_to(self.pending, Section::Activity, table, hour, last)?;
         }
         Ok(rows)
     }
@@ -229,11 +229,9 @@ impl<'a> Logged<'a> {
     ) -> Result<Vec<(NetworkKey, NetworkActivity)>, StoreError> {
         let rows = self.network_activity_page(hour, None, limit)?;
         if let Some((last, _)) = rows.last() {
-            let (first, last) = (hour_key(hour, &[0; 32]), hour_key(hour, last.as_bytes()));
-            self.pending
-                .remove(Section::NetworkActivity, &first, &last)?;
-            self.network_activity
-                .retain_in(first..=last, |_, _| false)?;
+            let table = &mut self.network_activity;
+            let last = last.as_bytes();
+            remove_to(self.pending, Section::NetworkActivity, table, hour, last)?;
         }
         Ok(rows)
     }
@@ -376,6 +374,20 @@ impl<'a> Logged<'a> {
         }
         Ok(())
     }
+}
+
+/// Removes the rows of an hour up to one.
+fn remove_to<V: redb::Value + 'static>(
+    pending: &mut Pending,
+    section: Section,
+    table: &mut Table<'_, HourKey, V>,
+    hour: Hour,
+    last: &[u8; 32],
+) -> Result<(), StoreError> {
+    let (first, last) = (hour_key(hour, &[0; 32]), hour_key(hour, last));
+    pending.remove(section, &first, &last)?;
+    table.retain_in(first..=last, |_, _| false)?;
+    Ok(())
 }
 
 /// Chunks that a transaction drops, beyond as many as it adds: dropping a whole round's would keep charges waiting.

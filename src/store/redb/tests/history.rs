@@ -142,7 +142,7 @@ impl History {
 
     fn open(&mut self) -> Result<(), StoreError> {
         let witness = Witness::at(&self.witness());
-        let store = RedbStore::open_watched(Faulty(Arc::clone(&self.disk)), Some(witness))?;
+        let store = RedbStore::open_watched(Faulty(Arc::clone(&self.disk)), CACHE, Some(witness))?;
         self.earlier_witness = Some(std::fs::read(self.witness()).unwrap());
         self.store = Some(store);
         Ok(())
