@@ -51,6 +51,7 @@ pub use self::restored::{NewestManifest, RestoreError, RestorePlan, RestoreTerms
 
 use self::{
     pending::Pending,
+    tables::Tables,
     witness::{Seen, Witness, verdict},
     writer::{Writer, transact},
 };
@@ -147,7 +148,10 @@ fn goes_on(
     witness: Option<Witness>,
 ) -> Result<Option<Witness>, StoreError> {
     let Some(mut witness) = witness else {
-        transact(database, pending, |tables| tables.check_version())?;
+        transact(database, pending, |tables| {
+            tables.check_version()?;
+            tables.trim_log()
+        })?;
         return Ok(None);
     };
     let known = tables::seen(&database.begin_read().map_err(store_error)?)?;
@@ -168,6 +172,7 @@ fn goes_on(
     }
     let seen = transact(database, pending, |tables| {
         tables.check_version()?;
+        tables.trim_log()?;
         tables.name(begins.store)?;
         tables.count()
     })?;
@@ -274,9 +279,13 @@ impl Store for RedbStore {
         // Looking is most of the work and doesn't keep charges waiting; what is found is looked at again.
         let first = after.is_none();
         let from = after.clone();
-        self.writer
-            .submit(limit, move |tables| tables.fold_swept(from.as_ref(), limit))
-            .await?;
+        let waits = move |tables: &mut Tables<'_>| tables.waits_to_be_swept(from.as_ref());
+        if self.writer.look(waits).await? {
+            let from = after.clone();
+            self.writer
+                .submit(limit, move |tables| tables.fold_swept(from.as_ref(), limit))
+                .await?;
+        }
         let (at, spent, last) = self.read(|read| {
             let at = tables::latest(read)?.map_or(at, |latest| latest.min(at));
             let (spent, last) = tables::spent_rows(read, at, after, limit)?;

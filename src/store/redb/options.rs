@@ -45,7 +45,8 @@ impl StoreOptions {
 
     /// Most memory for cached pages, in bytes. Without it, 256 MiB.
     ///
-    /// What charges changed and isn't folded yet, about 80 MB under load and twice as much after a restart, comes in addition.
+    /// What charges changed and isn't folded yet comes in addition: about 80 MB under load, and up to four times as much after a
+    /// restart.
     #[must_use]
     pub const fn cache(mut self, bytes: usize) -> Self {
         self.cache = bytes;

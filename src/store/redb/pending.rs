@@ -166,6 +166,11 @@ impl Pending {
         self.rows.is_empty() && self.oldest == self.next
     }
 
+    /// Whether there is so much, when the store is opened, that no round has ended in a long time: the last lives were too short.
+    pub(super) fn is_overgrown(&self) -> bool {
+        self.before > 4 * HELD
+    }
+
     /// Learns which is the oldest chunk that is left of the log.
     pub(super) fn dropped_before(&mut self, oldest: Option<u64>) {
         self.oldest = oldest.unwrap_or(self.next);
@@ -250,8 +255,9 @@ impl Pending {
         self.take_next(self.added + self.added / 4 + 1)
     }
 
-    /// Takes out the next rows of the round, to be folded.
+    /// Takes out the next rows of the round, at least one, to be folded.
     pub(super) fn take_next(&mut self, limit: usize) -> Vec<(RowKey, RowValue)> {
+        let limit = limit.max(1);
         let from = self.round.after.map_or(Bound::Unbounded, Bound::Excluded);
         let taken = self.take((from, Bound::Unbounded), limit);
         match taken.last() {
@@ -273,6 +279,11 @@ impl Pending {
     /// Takes out all rows, to be folded.
     pub(super) fn take_all(&mut self) -> Vec<(RowKey, RowValue)> {
         mem::take(&mut self.rows).into_iter().collect()
+    }
+
+    /// Whether any row of a range waits. It must not end before it begins.
+    pub(super) fn waits(&self, range: RowRange) -> bool {
+        self.rows.range(range).next().is_some()
     }
 
     /// Adds nothing of what the current transaction has done so far: for who drops the log, once all rows are folded.

@@ -201,6 +201,11 @@ impl<'a> Tables<'a> {
         self.logged.fold_all()
     }
 
+    /// Drops the log, when the store is opened, if it has become too long.
+    pub(super) fn trim_log(&mut self) -> Result<(), StoreError> {
+        self.logged.trim()
+    }
+
     /// Stamps a new store or one of an earlier version; refuses one of a later version.
     pub(super) fn check_version(&mut self) -> Result<(), StoreError> {
         let version = self.meta.get("version")?.map(|version| version.value());

@@ -10,6 +10,7 @@ use std::{
     sync::Mutex,
     task::{Context, Poll, Waker},
     thread,
+    time::Duration,
 };
 
 use redb::ReadableTableMetadata;
@@ -114,15 +115,20 @@ fn wait<F: Future>(future: F) -> F::Output {
 }
 
 fn debit(number: u8) -> Debit {
+    asked(number, number, 0)
+}
+
+/// Some time after the beginning, in seconds.
+fn asked(account: u8, digest: u8, after: u64) -> Debit {
     Policy::default().debit(Charge {
-        account: AccountKey::new([number; 32]),
+        account: AccountKey::new([account; 32]),
         scope: Scope::Discover,
         origin: Origin::Unknown,
         account_created: Timestamp::from_secs(1),
         elements: NonZeroU32::new(16).unwrap(),
-        request_digest: [number; 32],
+        request_digest: [digest; 32],
         epoch: Epoch::new(1),
-        at: Timestamp::from_secs(1_800_000_000),
+        at: Timestamp::from_secs(1_800_000_000 + after),
     })
 }
 
@@ -359,7 +365,7 @@ fn a_file_of_version_4_keeps_what_accounts_have_used() {
     let disk = Arc::new(Mutex::new(Disk::default()));
     let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
     wait(store.charge(debit(1))).unwrap();
-    let fold = |tables: &mut tables::Tables<'_>| {
+    let fold = |tables: &mut Tables<'_>| {
         tables.fold_all()?;
         tables.stamp(4)
     };
@@ -385,14 +391,16 @@ fn a_file_of_version_4_keeps_what_accounts_have_used() {
 
 /// Waits until nothing is left in the log.
 fn settle(store: &RedbStore) {
-    let log = redb::TableDefinition::<u64, &[u8]>::new("log");
-    let chunks = || {
-        let read = store.database.begin_read().unwrap();
-        read.open_table(log).unwrap().len().unwrap()
-    };
-    while chunks() > 0 {
+    while chunks(store) > 0 {
         thread::yield_now();
     }
+}
+
+/// How much is left in the log.
+fn chunks(store: &RedbStore) -> u64 {
+    let log = redb::TableDefinition::<u64, &[u8]>::new("log");
+    let read = store.database.begin_read().unwrap();
+    read.open_table(log).unwrap().len().unwrap()
 }
 
 /// What accounts did in hours that are sealed is in the ledger under other names, and nowhere else.
@@ -423,6 +431,69 @@ fn looking_at_what_is_pending_writes_nothing() {
     for _ in 0..3 {
         assert_eq!(wait(store.oldest_open()).unwrap(), Some(hour));
     }
+}
+
+/// Whoever asks whether it is ready doesn't keep the log.
+#[test]
+fn a_store_that_is_looked_at_again_and_again_folds_all_the_same() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(disk)).unwrap();
+    wait(store.charge(debit(1))).unwrap();
+    for _ in 0..500 {
+        wait(store.oldest_open()).unwrap();
+        if chunks(&store) == 0 {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("it is still there");
+}
+
+/// What was asked a day ago is forgotten beside a new request of the same account, unless it was asked again meanwhile.
+#[test]
+fn a_request_that_was_charged_anew_isnt_forgotten_for_its_former_self() {
+    // One of the two lies before the other one.
+    for (one, other) in [(1, 2), (2, 1)] {
+        let disk = Arc::new(Mutex::new(Disk::default()));
+        let store = RedbStore::open_on(Faulty(disk)).unwrap();
+        let is_free = |digest, after| {
+            let outcome = wait(store.charge(asked(1, digest, after))).unwrap();
+            let ChargeOutcome::Admitted(receipt) = outcome else {
+                panic!("refused: {outcome:?}");
+            };
+            receipt.replayed
+        };
+        assert!(!is_free(other, 0));
+        settle(&store);
+        let day = 86_400;
+        assert!(!is_free(other, day));
+        assert!(!is_free(one, day));
+        // The row of the account and the next one.
+        wait(
+            store
+                .writer
+                .submit(1, |tables| tables.fold_accounts(None, 2)),
+        )
+        .unwrap();
+        assert!(is_free(other, day + 1));
+        assert!(is_free(one, day + 1));
+    }
+}
+
+#[test]
+fn sweeping_where_nothing_is_spent_writes_nothing() {
+    let disk = Arc::new(Mutex::new(Disk::default()));
+    let store = RedbStore::open_on(Faulty(Arc::clone(&disk))).unwrap();
+    for number in 0..3 {
+        wait(store.charge(debit(number))).unwrap();
+    }
+    settle(&store);
+    let at = Timestamp::from_secs(1_800_000_000);
+    let first = wait(store.sweep(at, None, 2)).unwrap();
+    assert_eq!(first.forgotten, 0);
+    settle(&store);
+    disk.lock().unwrap().left = Some(0);
+    assert_eq!(wait(store.sweep(at, first.last, 2)).unwrap().forgotten, 0);
 }
 
 #[test]
@@ -465,7 +536,7 @@ fn a_later_version_is_refused() {
 fn the_rows_of_detection_conform() {
     let disk = Arc::new(Mutex::new(Disk::default()));
     let store = RedbStore::open_on(Faulty(disk)).unwrap();
-    let step = |tables: &mut tables::Tables<'_>| {
+    let step = |tables: &mut Tables<'_>| {
         signals::tests::rows_are_kept_for_two_weeks_and_then_forgotten(tables);
         signals::tests::signals_are_numbered_and_the_oldest_go(tables);
         Ok(())

@@ -11,7 +11,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
     vec::Vec,
 };
 
@@ -27,7 +27,7 @@ pub(super) const GROUP: usize = 8_192;
 const QUEUE: usize = 4_096;
 /// The weight of a step that changes nothing.
 const LOOK: usize = 0;
-/// How long nobody has to have asked for anything until what is pending is folded.
+/// How long nobody has to have changed anything until what is pending is folded.
 const QUIET: Duration = Duration::from_millis(200);
 /// Rows that are folded then, in one transaction.
 const FOLDED: usize = 1_024;
@@ -166,12 +166,12 @@ pub(super) fn transact<T>(
     Ok(value)
 }
 
-/// The next step; one that folds, if something is pending and nobody has asked for anything for a while.
-fn next(jobs: &Receiver<Job>, pending: &Pending) -> Option<Job> {
+/// The next step; one that folds, if something is pending and nobody has changed anything for a while.
+fn next(jobs: &Receiver<Job>, pending: &Pending, changed: Instant) -> Option<Job> {
     if pending.is_settled() {
         return jobs.recv().ok();
     }
-    match jobs.recv_timeout(QUIET) {
+    match jobs.recv_timeout(QUIET.saturating_sub(changed.elapsed())) {
         Ok(job) => Some(job),
         Err(RecvTimeoutError::Timeout) => Some(Job {
             weight: FOLDED,
@@ -193,6 +193,10 @@ fn look<T>(
     Ok(value)
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long nothing was changed, which no decision depends on"
+)]
 fn run(
     database: &Database,
     mut pending: Pending,
@@ -200,7 +204,8 @@ fn run(
     jobs: &Receiver<Job>,
     open: &AtomicBool,
 ) {
-    while let Some(first) = next(jobs, &pending) {
+    let mut changed = Instant::now();
+    while let Some(first) = next(jobs, &pending, changed) {
         let mut weight = first.weight;
         let mut group = Vec::from([first.step]);
         while weight < GROUP
@@ -233,6 +238,9 @@ fn run(
             (Some(witness), Some(seen)) => witness.see(seen),
             _ => Ok(()),
         });
+        if weight > LOOK {
+            changed = Instant::now();
+        }
         let failed = outcome.is_err();
         open.store(!failed, Ordering::Release);
         for reply in replies {

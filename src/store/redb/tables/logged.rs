@@ -241,10 +241,8 @@ impl<'a> Logged<'a> {
         &mut self,
         change: impl Fn(&[u8], &[u8]) -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<(), StoreError> {
-        self.fold_all()?;
-        // The log has nothing that isn't in the tables now, and replayed it would undo what is changed there.
-        self.pending.forget_added();
-        self.log.retain(|_, _| false)?;
+        // Replayed, the log would undo what is changed.
+        self.settle()?;
         let mut after: Vec<u8> = Vec::new();
         loop {
             let from = (Bound::Excluded(after.as_slice()), Bound::Unbounded);
@@ -308,6 +306,31 @@ impl<'a> Logged<'a> {
         self.fold(all)
     }
 
+    /// Folds all rows and drops the log, which has nothing then that isn't in the tables.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.fold_all()?;
+        self.pending.forget_added();
+        self.log.retain(|_, _| false)?;
+        Ok(())
+    }
+
+    /// Drops the log, when the store is opened, if it has become too long.
+    pub(super) fn trim(&mut self) -> Result<(), StoreError> {
+        match self.pending.is_overgrown() {
+            true => self.settle(),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a row waits behind one of the quota, or of the networks, which follow it.
+    pub(super) fn waits_behind(
+        &self,
+        section: Section,
+        after: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        Ok(self.pending.waits(behind(section, after)?))
+    }
+
     /// Folds the rows that can be among the next `limit` ones of the quota, or of the networks, which follow it.
     pub(super) fn fold_behind(
         &mut self,
@@ -315,9 +338,7 @@ impl<'a> Logged<'a> {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<(), StoreError> {
-        let from = Bound::Excluded(row_key(section, after.unwrap_or_default())?);
-        let to = Bound::Excluded(row_key(Section::Activity, &[])?);
-        self.fold_range((from, to), limit)
+        self.fold_range(behind(section, after)?, limit)
     }
 
     /// Folds the rows that can be among the next `limit` ones of an hour.
@@ -370,10 +391,20 @@ impl<'a> Logged<'a> {
     /// count, whether or not anybody sweeps.
     fn forget_behind(&mut self, request: &Request, row: &[u8]) -> Result<(), StoreError> {
         for old in accounts::spent_behind(&self.quota, request, row)? {
-            self.remove_quota(&old)?;
+            // One that waits was charged anew.
+            if self.pending.get(Section::Quota, &old).is_none() {
+                self.remove_quota(&old)?;
+            }
         }
         Ok(())
     }
+}
+
+/// What lies behind a row of the quota, or of the networks, which follow it.
+fn behind(section: Section, after: Option<&[u8]>) -> Result<RowRange, StoreError> {
+    let from = Bound::Excluded(row_key(section, after.unwrap_or_default())?);
+    let to = Bound::Excluded(row_key(Section::Activity, &[])?);
+    Ok((from, to))
 }
 
 /// Removes the rows of an hour up to one.

@@ -47,6 +47,15 @@ impl Tables<'_> {
         Ok(())
     }
 
+    /// Whether a row waits among those that are looked at next.
+    pub(in crate::store::redb) fn waits_to_be_swept(
+        &self,
+        after: Option<&SweepKey>,
+    ) -> Result<bool, StoreError> {
+        let (section, after) = place_of(after);
+        self.logged.waits_behind(section, after)
+    }
+
     /// Has the rows folded that can be among the next `limit` ones that are looked at.
     pub(in crate::store::redb) fn fold_swept(
         &mut self,
